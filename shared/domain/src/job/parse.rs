@@ -1,0 +1,198 @@
+//! From what a producer wrote to a job that can be carried out, or to an error that says what, where and what to do.
+
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use super::{Audience, Job, JobId, MAX_INLINE_RECIPIENTS};
+use crate::{
+    phone::{DefaultRegion, PhoneNumber},
+    reminder::MAX_OFFSETS,
+};
+
+/// How a door reads what producers leave open.
+#[derive(Debug, Clone, Copy)]
+pub struct Door {
+    /// The country of numbers in national notation.
+    pub default_region: Option<DefaultRegion>,
+    /// The zone of reminders that name none.
+    pub default_timezone: Tz,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self { default_region: None, default_timezone: Tz::UTC }
+    }
+}
+
+/// Why a job cannot be understood. The text never holds a phone number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct InvalidJob {
+    /// Where, as a path.
+    pub field: String,
+    /// What is wrong, and what is allowed.
+    pub problem: String,
+}
+
+fn invalid<T>(field: impl Into<String>, problem: impl ToString) -> Result<T, InvalidJob> {
+    Err(InvalidJob { field: field.into(), problem: problem.to_string() })
+}
+
+impl Job {
+    /// Reads a job from JSON text; `fallback_id` is its id where it names none.
+    ///
+    /// # Errors
+    /// The first field that cannot be understood.
+    pub fn from_json(text: &[u8], door: Door, fallback_id: Option<JobId>) -> Result<Self, InvalidJob> {
+        match serde_json::from_slice(text) {
+            Ok(value) => Self::from_value(value, door, fallback_id),
+            Err(error) => invalid("job", format!("not JSON: {error}")),
+        }
+    }
+
+    /// Reads a job from a JSON value; `fallback_id` is its id where it names none.
+    ///
+    /// # Errors
+    /// The first field that cannot be understood.
+    pub fn from_value(mut value: Value, door: Door, fallback_id: Option<JobId>) -> Result<Self, InvalidJob> {
+        let Value::Object(fields) = &mut value else { return invalid("job", "must be a JSON object") };
+        fields.retain(|_, value| !value.is_null());
+        if !fields.contains_key("id") {
+            let Some(id) = fallback_id else { return invalid("id", "is missing; give the job an id of your own") };
+            fields.insert("id".to_owned(), Value::String(id.to_string()));
+        }
+        normalise_numbers(&mut value, door.default_region)?;
+        let job = match value.get("type").and_then(Value::as_str) {
+            Some("send") => Self::Send(read(value)?),
+            Some("broadcast") => Self::Broadcast(read(value)?),
+            Some("reminder") => {
+                if let Value::Object(fields) = &mut value {
+                    fields.entry("timezone").or_insert_with(|| door.default_timezone.name().into());
+                }
+                Self::Reminder(read(value)?)
+            }
+            Some(other) => return invalid("type", format!("{other:?} is not known; give send, broadcast or reminder")),
+            None => return invalid("type", "is missing; give send, broadcast or reminder"),
+        };
+        job.check()?;
+        Ok(job)
+    }
+
+    fn check(&self) -> Result<(), InvalidJob> {
+        if let Err(error) = self.content().check() {
+            return invalid(format!("content.{}", error.field), error.problem);
+        }
+        match self {
+            Self::Send(job) if job.send_at.zip(job.expires_at).is_some_and(|(from, until)| until <= from) => {
+                invalid("expires_at", "is not after send_at")
+            }
+            Self::Broadcast(job) if job.send_at.zip(job.expires_at).is_some_and(|(from, until)| until <= from) => {
+                invalid("expires_at", "is not after send_at")
+            }
+            Self::Broadcast(job) => match &job.audience {
+                Audience::Recipients(list) if list.len() > MAX_INLINE_RECIPIENTS => invalid(
+                    "audience.recipients",
+                    format!(
+                        "has {}; at most {MAX_INLINE_RECIPIENTS} may be listed, use a group or a CSV file",
+                        list.len()
+                    ),
+                ),
+                _ => Ok(()),
+            },
+            Self::Reminder(job) if job.before.is_empty() || job.before.len() > MAX_OFFSETS => {
+                invalid("before", format!("has {} offsets; 1 to {MAX_OFFSETS} are allowed", job.before.len()))
+            }
+            Self::Send(_) | Self::Reminder(_) => Ok(()),
+        }
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T, InvalidJob> {
+    if let Value::Object(fields) = &mut value {
+        fields.remove("type");
+    }
+    serde_path_to_error::deserialize(value).or_else(|error| {
+        let path = error.path().to_string();
+        invalid(if path == "." { "job".to_owned() } else { path }, error.into_inner())
+    })
+}
+
+/// Writes `to` and each `audience.recipients[].to` in E.164.
+fn normalise_numbers(job: &mut Value, region: Option<DefaultRegion>) -> Result<(), InvalidJob> {
+    normalise(job.get_mut("to"), "to", region)?;
+    if let Some(Value::Array(recipients)) = job.pointer_mut("/audience/recipients") {
+        for (index, recipient) in recipients.iter_mut().enumerate() {
+            normalise(recipient.get_mut("to"), &format!("audience.recipients[{index}].to"), region)?;
+        }
+    }
+    Ok(())
+}
+
+fn normalise(number: Option<&mut Value>, field: &str, region: Option<DefaultRegion>) -> Result<(), InvalidJob> {
+    if let Some(Value::String(text)) = number {
+        match PhoneNumber::parse(text, region) {
+            Ok(parsed) => *text = parsed.number.to_string(),
+            Err(error) => return invalid(field, error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(value: Value) -> Result<Job, InvalidJob> {
+        let door = Door { default_region: Some("ID".parse().unwrap()), default_timezone: chrono_tz::Asia::Jakarta };
+        Job::from_value(value, door, None)
+    }
+
+    #[test]
+    fn the_same_job_in_other_words_is_the_same() {
+        let one = parse(json!({"type": "send", "id": "a", "to": "0812-3456-7890", "send_at": null,
+            "content": {"template": {"name": "t", "language": "id", "params": ["x", 7]}}}));
+        let two = parse(json!({"id": "a", "to": "+6281234567890", "type": "send", "priority": "normal",
+            "content": {"template": {"name": "t", "language": "id", "params": {"2": "7", "1": "x"}}}}));
+        assert_eq!(one.unwrap(), two.unwrap());
+    }
+
+    #[test]
+    fn a_job_survives_its_own_json() {
+        let job = parse(json!({"type": "reminder", "id": "i", "to": "0812-3456-7890", "due": "2026-12-12",
+            "content": {"template": {"name": "t", "language": "id"}}}))
+        .unwrap();
+        assert_eq!(parse(serde_json::to_value(&job).unwrap()).unwrap(), job);
+        let Job::Reminder(reminder) = job else { panic!("a reminder") };
+        assert_eq!(reminder.timezone, chrono_tz::Asia::Jakarta);
+    }
+
+    #[test]
+    fn errors_name_the_field_and_never_the_number() {
+        let content = json!({"text": "x"});
+        let problem = |value: Value| parse(value).unwrap_err().to_string();
+        assert!(
+            problem(json!({"type": "send", "to": "0812-3456-7890", "content": content})).starts_with("id: is missing")
+        );
+        assert!(problem(json!({"type": "sned", "id": "a"})).contains("\"sned\" is not known"));
+        let bad = problem(json!({"type": "send", "id": "a", "to": "0812", "content": content}));
+        assert_eq!(bad, "to: too short for its country");
+        let extra = problem(json!({"type": "send", "id": "a", "to": "0812-3456-7890", "content": content, "prio": 1}));
+        assert!(extra.contains("unknown field `prio`"), "{extra}");
+        let nested = problem(json!({"type": "broadcast", "id": "a", "content": content,
+            "audience": {"recipients": [{"to": "0812-3456-7890"}, {"to": "x"}]}}));
+        assert_eq!(nested, "audience.recipients[1].to: not a phone number");
+        assert!(
+            problem(json!({"type": "send", "id": "a b", "to": "0812-3456-7890", "content": content}))
+                .starts_with("id:")
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,300}") {
+            let _ = Job::from_json(text.as_bytes(), Door::default(), None);
+        }
+    }
+}

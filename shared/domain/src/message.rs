@@ -1,0 +1,292 @@
+//! A message's life: its states, who moves it into each and who out.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Where a message is in its life. Each message is in exactly one state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageState {
+    /// Waits for its time and its turn. In: planner; courier and janitor, when they give it back. Out: courier claims it,
+    /// or it is cancelled, expired or skipped.
+    Queued,
+    /// In a courier's batch, waiting for its slot. In: courier. Out: courier, just before the slot; whoever gives it back.
+    Claimed,
+    /// The request leaves within 50 ms, or is under way. In: courier. Out: the attempt's outcome; janitor, into doubt.
+    Sending,
+    /// Nobody knows whether it left. In: courier (timeout, broken connection), janitor (dead courier). Out: a receipt, or
+    /// the doubt policy after the grace time.
+    InDoubt,
+    /// Doubt that neither evidence nor policy settled. In: janitor. Out: a late receipt, or a person.
+    Unresolved,
+    /// The provider took it over. In: courier. Out: receipts.
+    Accepted,
+    /// The provider says it went out to the handset. In and out: receipts.
+    Sent,
+    /// The handset has it. In and out: receipts.
+    Delivered,
+    /// The recipient has read it. In: receipts. Out: nobody.
+    Read,
+    /// It will not arrive; code, meaning and advice say why. In: courier or a receipt. Out: `broadcast retry` writes a new attempt.
+    Failed,
+    /// Its own attempt met a block of the recipient. In: courier or a receipt. Out: nobody.
+    Blocked,
+    /// It was never tried, for the reason given. In: planner, courier, a block. Out: nobody.
+    Skipped,
+    /// A person or a payment took it back before it left. In: cancel, `reminder paid`. Out: nobody.
+    Cancelled,
+    /// Its time ran out before it left. In: courier, janitor. Out: nobody.
+    Expired,
+}
+
+/// Which of the four kinds of state a state is; the four add up to the audience.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Not yet claimed.
+    Waiting,
+    /// In the hands of a courier, or in doubt.
+    InFlight,
+    /// A person must decide.
+    Attention,
+    /// Over, but for receipts.
+    Done,
+}
+
+impl MessageState {
+    /// Every state, in the order in which counts are shown.
+    pub const ALL: [Self; 14] = [
+        Self::Queued,
+        Self::Claimed,
+        Self::Sending,
+        Self::InDoubt,
+        Self::Unresolved,
+        Self::Accepted,
+        Self::Sent,
+        Self::Delivered,
+        Self::Read,
+        Self::Failed,
+        Self::Blocked,
+        Self::Skipped,
+        Self::Cancelled,
+        Self::Expired,
+    ];
+
+    /// The name in the ledger, the API and the CLI.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Claimed => "claimed",
+            Self::Sending => "sending",
+            Self::InDoubt => "in_doubt",
+            Self::Unresolved => "unresolved",
+            Self::Accepted => "accepted",
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Failed => "failed",
+            Self::Blocked => "blocked",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Which kind of state this is.
+    #[must_use]
+    pub const fn phase(self) -> Phase {
+        match self {
+            Self::Queued => Phase::Waiting,
+            Self::Claimed | Self::Sending | Self::InDoubt => Phase::InFlight,
+            Self::Unresolved => Phase::Attention,
+            _ => Phase::Done,
+        }
+    }
+
+    /// The state that a receipt of `status` moves a message in this state to; none where it changes nothing.
+    ///
+    /// Receipts only move forward: late, repeated and unordered ones change nothing, and `failed` ends a message only
+    /// below `delivered` (a late contradiction is kept as evidence on the attempt, not believed).
+    #[must_use]
+    pub fn after_receipt(self, status: ReceiptStatus) -> Option<Self> {
+        let target = status.state();
+        let rank = |state: Self| match state {
+            Self::Sending | Self::InDoubt | Self::Unresolved => Some(0),
+            Self::Accepted => Some(1),
+            Self::Sent => Some(2),
+            Self::Delivered => Some(3),
+            Self::Read => Some(4),
+            _ => None,
+        };
+        let from = rank(self)?;
+        match status {
+            ReceiptStatus::Failed => (from < 3).then_some(target),
+            _ => (rank(target)? > from).then_some(target),
+        }
+    }
+}
+
+impl fmt::Display for MessageState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that names no state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a known value")]
+pub struct UnknownName(pub String);
+
+impl FromStr for MessageState {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| UnknownName(text.to_owned()))
+    }
+}
+
+/// What a provider later says of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptStatus {
+    /// It went out to the handset.
+    Sent,
+    /// The handset has it.
+    Delivered,
+    /// The recipient has read it.
+    Read,
+    /// It will not arrive.
+    Failed,
+}
+
+impl ReceiptStatus {
+    /// The state that the receipt vouches for.
+    #[must_use]
+    pub const fn state(self) -> MessageState {
+        match self {
+            Self::Sent => MessageState::Sent,
+            Self::Delivered => MessageState::Delivered,
+            Self::Read => MessageState::Read,
+            Self::Failed => MessageState::Failed,
+        }
+    }
+}
+
+/// Why a message was skipped without being tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SkipReason {
+    /// The recipient is blocked on the channel.
+    RecipientBlocked,
+    /// The recipient asked for no more messages.
+    OptedOut,
+    /// The recipient has no value for a field that the content needs.
+    MissingParameter,
+    /// The template cannot be used any more.
+    TemplateDisabled,
+}
+
+impl SkipReason {
+    /// The name in the ledger, the API and the CLI.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RecipientBlocked => "recipient_blocked",
+            Self::OptedOut => "opted_out",
+            Self::MissingParameter => "missing_parameter",
+            Self::TemplateDisabled => "template_disabled",
+        }
+    }
+}
+
+/// How many messages are now in each state; zeros included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StateCounts([u64; MessageState::ALL.len()]);
+
+impl StateCounts {
+    /// Adds `count` messages in `state`.
+    pub fn add(&mut self, state: MessageState, count: u64) {
+        self.0[state as usize] += count;
+    }
+
+    /// How many are in `state`.
+    #[must_use]
+    pub fn get(&self, state: MessageState) -> u64 {
+        self.0[state as usize]
+    }
+
+    /// How many are in states of `phase`.
+    #[must_use]
+    pub fn of(&self, phase: Phase) -> u64 {
+        MessageState::ALL.into_iter().filter(|state| state.phase() == phase).map(|state| self.get(state)).sum()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Whether nothing of it waits, flies or needs attention.
+    #[must_use]
+    pub fn all_done(&self) -> bool {
+        self.of(Phase::Done) == self.total()
+    }
+}
+
+impl Serialize for StateCounts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(MessageState::ALL.into_iter().map(|state| (state.as_str(), self.get(state))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_are_unique() {
+        for state in MessageState::ALL {
+            assert_eq!(state.as_str().parse::<MessageState>().unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn a_late_failure_does_not_undo_a_delivery() {
+        assert_eq!(MessageState::Delivered.after_receipt(ReceiptStatus::Failed), None);
+        assert_eq!(MessageState::Sent.after_receipt(ReceiptStatus::Failed), Some(MessageState::Failed));
+        assert_eq!(MessageState::InDoubt.after_receipt(ReceiptStatus::Sent), Some(MessageState::Sent));
+    }
+
+    fn any_status() -> impl Strategy<Value = ReceiptStatus> {
+        prop_oneof![
+            Just(ReceiptStatus::Sent),
+            Just(ReceiptStatus::Delivered),
+            Just(ReceiptStatus::Read),
+            Just(ReceiptStatus::Failed)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn without_failures_the_order_of_receipts_does_not_matter(
+            mut statuses in proptest::collection::vec(any_status().prop_filter("no failure", |s| *s != ReceiptStatus::Failed), 1..12),
+        ) {
+            let apply = |statuses: &[ReceiptStatus]| {
+                statuses.iter().fold(MessageState::Accepted, |state, status| state.after_receipt(*status).unwrap_or(state))
+            };
+            let unordered = apply(&statuses);
+            statuses.sort();
+            prop_assert_eq!(apply(&statuses), unordered);
+        }
+
+        #[test]
+        fn receipts_never_touch_what_did_not_leave(status in any_status()) {
+            for state in [MessageState::Queued, MessageState::Claimed, MessageState::Skipped, MessageState::Cancelled, MessageState::Expired, MessageState::Blocked, MessageState::Failed] {
+                prop_assert_eq!(state.after_receipt(status), None);
+            }
+        }
+    }
+}
