@@ -1,0 +1,120 @@
+//! Changes of templates, numbers and accounts.
+
+use std::collections::BTreeMap;
+
+use kabar_domain::report::{Report, TemplateChange};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    envelope::{Change, parse, text},
+    messages::word,
+    notice, unreadable,
+};
+use crate::mask::mask;
+
+#[derive(Deserialize)]
+struct TemplateStatus<'a> {
+    event: String,
+    message_template_name: String,
+    #[serde(borrow, default)]
+    message_template_language: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Preferences<'a> {
+    #[serde(borrow)]
+    user_preferences: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Preference<'a> {
+    #[serde(borrow, default)]
+    category: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    value: Option<&'a RawValue>,
+}
+
+/// The fields that a notice shows, with those within them: a list of what is known to hold no personal data, as
+/// against numbers, user ids and free text.
+const SHOWN: &[(&str, &[&str])] = &[
+    ("event", &[]),
+    ("decision", &[]),
+    ("reason", &[]),
+    ("alert_type", &[]),
+    ("alert_severity", &[]),
+    ("alert_status", &[]),
+    ("current_limit", &[]),
+    ("old_limit", &[]),
+    ("max_daily_conversations_per_business", &[]),
+    ("max_daily_conversation_per_phone", &[]),
+    ("max_phone_numbers_per_business", &[]),
+    ("max_phone_numbers_per_waba", &[]),
+    ("message_template_name", &[]),
+    ("message_template_language", &[]),
+    ("previous_quality_score", &[]),
+    ("new_quality_score", &[]),
+    ("previous_category", &[]),
+    ("new_category", &[]),
+    ("correct_category", &[]),
+    ("rejection_reason", &[]),
+    ("violation_info", &["violation_type"]),
+    ("ban_info", &["waba_ban_state", "waba_ban_date"]),
+    ("disable_info", &["disable_date"]),
+];
+
+/// Adds what `change` says to `reports`.
+pub(super) fn read(change: &Change<'_>, reports: &mut Vec<Report>) {
+    match change.field.as_str() {
+        "message_template_status_update" => reports.push(template(change)),
+        "user_preferences" => preferences(change, reports),
+        field => reports.push(notice(&change.account, word(field), detail(change.value))),
+    }
+}
+
+fn template(change: &Change<'_>) -> Report {
+    let Some(status) = parse::<TemplateStatus<'_>>(change.value) else {
+        return unreadable(&change.account, "a change of a template's status");
+    };
+    Report::Template(TemplateChange {
+        account: change.account.clone(),
+        name: status.message_template_name,
+        // Written `en-US` here alone; everywhere else it is `en_US`.
+        language: text(status.message_template_language).unwrap_or_default().replace('-', "_"),
+        status: status.event.to_ascii_uppercase(),
+    })
+}
+
+fn preferences(change: &Change<'_>, reports: &mut Vec<Report>) {
+    let Some(value) = parse::<Preferences<'_>>(change.value) else {
+        return reports.push(unreadable(&change.account, "a change of preferences"));
+    };
+    for piece in value.user_preferences {
+        let preference = parse::<Preference<'_>>(piece);
+        let shown = |piece: Option<&RawValue>| word(&text(piece).unwrap_or_default());
+        reports.push(match preference {
+            Some(preference) => {
+                let detail = format!("{} of {}", shown(preference.value), shown(preference.category));
+                notice(&change.account, "user_preferences", detail)
+            }
+            None => unreadable(&change.account, "a preference"),
+        });
+    }
+}
+
+/// What may be shown of a change, as `name=value` in the order of [`SHOWN`].
+fn detail(value: &RawValue) -> String {
+    let fields: BTreeMap<String, &RawValue> = parse(value).unwrap_or_default();
+    let mut shown = Vec::new();
+    for (name, inner) in SHOWN {
+        let Some(piece) = fields.get(*name).copied() else { continue };
+        if inner.is_empty() {
+            shown.extend(text(Some(piece)).map(|text| format!("{name}={text}")));
+        } else {
+            let within: BTreeMap<String, &RawValue> = parse(piece).unwrap_or_default();
+            let texts = inner.iter().filter_map(|name| Some((name, text(within.get(*name).copied())?)));
+            shown.extend(texts.map(|(name, text)| format!("{name}={text}")));
+        }
+    }
+    mask(&shown.join(", "))
+}

@@ -1,0 +1,20 @@
+//! The gateway: the HTTP API and the webhooks.
+
+use std::net::SocketAddr;
+
+use crate::reader::Reader;
+
+/// Settings of the gateway.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    /// The address and port to listen on.
+    pub listen: SocketAddr,
+    /// The largest request body in bytes, 3 MiB to 64 MiB. Below 3 MB, webhooks of Meta would be refused for ever.
+    pub body_limit_bytes: usize,
+}
+
+impl Gateway {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { listen: reader.get("gateway.listen")?, body_limit_bytes: reader.get("gateway.body_limit_bytes")? })
+    }
+}

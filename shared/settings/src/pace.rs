@@ -1,0 +1,42 @@
+//! The pace: the fleet-wide rate at which a sender's requests depart.
+
+use std::time::Duration;
+
+use kabar_domain::pace::Rate;
+
+use crate::reader::Reader;
+
+/// Settings of the pace.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// The rate of a sender for which none was set.
+    pub default_rate: Rate,
+    /// What the slots of a second are stretched by, 1 to 200 ms: bounds the jitter between a slot and the request's
+    /// arrival at the provider.
+    pub margin: Duration,
+    /// How much a courier reserves at once, 10 ms to 1 s.
+    pub reserve_ahead: Duration,
+    /// The time kept before a slot for commit and travel, 10 to 50 ms.
+    pub lead: Duration,
+    /// How late a request may leave after its slot, up to 100 ms; always below the margin.
+    pub late_tolerance: Duration,
+}
+
+impl Pace {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let pace = Self {
+            default_rate: reader.get("pace.default_rate")?,
+            margin: reader.get("pace.margin")?,
+            reserve_ahead: reader.get("pace.reserve_ahead")?,
+            lead: reader.get("pace.lead")?,
+            late_tolerance: reader.get("pace.late_tolerance")?,
+        };
+        // A rate's worth of slots spans a second and the margin; lateness of a whole margin would use that up.
+        reader.require(
+            pace.late_tolerance < pace.margin,
+            &["pace.late_tolerance", "pace.margin"],
+            "the tolerance must be below the margin, or a second could hold more than the rate",
+        );
+        Some(pace)
+    }
+}

@@ -1,0 +1,60 @@
+//! People: how their phone numbers and times are read.
+
+use std::fmt;
+
+use crate::reader::Reader;
+
+/// Settings of how phone numbers and times are read.
+#[derive(Debug, Clone)]
+pub struct People {
+    /// The country of phone numbers in national form; without it they are refused.
+    pub default_region: Option<Region>,
+    /// The time zone of reminders and schedules that name none.
+    pub default_timezone: chrono_tz::Tz,
+}
+
+/// A country: two capital letters of ISO 3166-1, such as `ID`. Whether the country exists is the numbering plan's to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region([u8; 2]);
+
+impl Region {
+    /// Two letters, however written.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let letters: [u8; 2] = text.as_bytes().try_into().ok()?;
+        letters.iter().all(u8::is_ascii_alphabetic).then(|| Self(letters.map(|letter| letter.to_ascii_uppercase())))
+    }
+
+    /// The two letters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl People {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            default_region: reader.get("people.default_region")?,
+            default_timezone: reader.get("people.default_timezone")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_two_letters() {
+        assert_eq!(Region::parse("id").unwrap().to_string(), "ID");
+        for text in ["", "I", "IDN", "1D", "é"] {
+            assert_eq!(Region::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The one table of names: metrics, spans and fields.
+//!
+//! **To add a metric:** a line in [`METRICS`]' declaration below; its comment is the description that Prometheus shows.
+//! Report it by its constant, with [`field`]'s constants as labels:
+//!
+//! ```
+//! use kabar_telemetry::names::{self, field};
+//! metrics::counter!(names::SENDERS_PARKED, field::SCOPE => "sender").increment(1);
+//! ```
+
+/// What a metric does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only ever grows; its name ends in `_total`.
+    Counter,
+    /// How values are spread, such as times and sizes.
+    Histogram,
+}
+
+/// What a metric counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Things: messages, attempts, events.
+    Count,
+    /// Seconds, with fractions; the name ends in `_seconds`.
+    Seconds,
+}
+
+/// A metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Its name, as it is reported.
+    pub name: &'static str,
+    /// What it does.
+    pub kind: Kind,
+    /// What it counts.
+    pub unit: Unit,
+    /// The labels that it always has.
+    pub labels: &'static [&'static str],
+    /// What it tells, for people.
+    pub description: &'static str,
+    /// The upper bounds of a histogram's buckets; none for other kinds.
+    pub buckets: &'static [f64],
+}
+
+/// Waiting for another machine: from a local sandbox's answer to a request's timeout.
+const NETWORK_SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0];
+
+/// Around the margin of the pace, 15 ms by default.
+const LATENESS_SECONDS: &[f64] = &[0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 1.0];
+
+/// Commits: from a local disk to a database far away or in trouble.
+const COMMIT_SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// Batches hold 1 to 20 messages.
+const BATCH_MESSAGES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 15.0, 19.0, 20.0];
+
+/// Operations which share a commit.
+const OPERATIONS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 250.0, 500.0, 1_000.0];
+
+/// Declares each metric as a constant of its name, and all of them as one list.
+macro_rules! metrics {
+    ($(#[doc = $doc:literal] $kind:ident $constant:ident = $name:literal, $unit:ident, [$($label:ident),*] $(, $buckets:expr)?;)+) => {
+        $(#[doc = $doc] pub const $constant: &str = $name;)+
+
+        /// All metrics.
+        pub const METRICS: &[Metric] = &[$(Metric {
+            name: $constant,
+            kind: Kind::$kind,
+            unit: Unit::$unit,
+            labels: &[$(field::$label),*],
+            description: $doc.trim_ascii(),
+            buckets: metrics!(@buckets $($buckets)?),
+        }),+];
+    };
+    (@buckets) => { &[] };
+    (@buckets $buckets:expr) => { $buckets };
+}
+
+metrics! {
+    /// Jobs that were taken in.
+    Counter JOBS_ACCEPTED = "kabar_jobs_accepted_total", Count, [TYPE];
+    /// Messages that planning wrote to the ledger.
+    Counter MESSAGES_PLANNED = "kabar_messages_planned_total", Count, [];
+    /// Tickets given out on the line of batches.
+    Counter TICKETS_PUBLISHED = "kabar_tickets_published_total", Count, [];
+    /// Tickets that couriers took.
+    Counter TICKETS_TAKEN = "kabar_tickets_taken_total", Count, [];
+    /// Messages that a ticket claimed.
+    Histogram BATCH_MESSAGES_CLAIMED = "kabar_batch_messages", Count, [], BATCH_MESSAGES;
+    /// Slots of the pace that couriers reserved.
+    Counter SLOTS_RESERVED = "kabar_slots_reserved_total", Count, [];
+    /// Reserved slots that went unused, since the courier was too late or had nothing to send.
+    Counter SLOTS_FORFEITED = "kabar_slots_forfeited_total", Count, [];
+    /// How long after its slot a request left.
+    Histogram SLOT_LATENESS = "kabar_slot_lateness_seconds", Seconds, [], LATENESS_SECONDS;
+    /// Attempts to send a message, by what was decided.
+    Counter ATTEMPTS = "kabar_attempts_total", Count, [PROVIDER, DECISION];
+    /// Error codes that providers answered or reported, by whether the error policy knows them.
+    Counter PROVIDER_CODES = "kabar_provider_codes_total", Count, [PROVIDER, CODE, KNOWN];
+    /// From a request's departure to the provider's whole answer.
+    Histogram SEND_DURATION = "kabar_send_seconds", Seconds, [PROVIDER], NETWORK_SECONDS;
+    /// Times that senders were parked by a throttle or an outage, by how far it reached.
+    Counter SENDERS_PARKED = "kabar_senders_parked_total", Count, [SCOPE];
+    /// Times that senders were halted until a person acts.
+    Counter SENDERS_HALTED = "kabar_senders_halted_total", Count, [];
+    /// Events that providers posted and that were stored.
+    Counter EVENTS_RECEIVED = "kabar_events_received_total", Count, [PROVIDER];
+    /// Posts to the webhooks that were refused.
+    Counter EVENTS_REJECTED = "kabar_events_rejected_total", Count, [REASON];
+    /// Receipts that moved a message forward, or confirmed where it was.
+    Counter RECEIPTS_APPLIED = "kabar_receipts_applied_total", Count, [STATUS];
+    /// Receipts for messages that the ledger does not know (yet).
+    Counter RECEIPTS_UNKNOWN = "kabar_receipts_unknown_total", Count, [];
+    /// Attempts of which nobody knows whether they left.
+    Counter DOUBTS_OPENED = "kabar_doubts_opened_total", Count, [];
+    /// Doubts that were settled, by what: a receipt, absence, a policy or a person.
+    Counter DOUBTS_SETTLED = "kabar_doubts_settled_total", Count, [BY];
+    /// Work that cannot go on and was set aside with its reason.
+    Counter DEAD_LETTERS = "kabar_dead_letters_total", Count, [];
+    /// Worker processes whose lease ended without a goodbye.
+    Counter LEASES_EXPIRED = "kabar_leases_expired_total", Count, [];
+    /// How long the ledger took for a commit that several senders share.
+    Histogram LEDGER_COMMIT_DURATION = "kabar_ledger_commit_seconds", Seconds, [], COMMIT_SECONDS;
+    /// Operations that shared a commit of the ledger.
+    Histogram LEDGER_COMMIT_OPERATIONS = "kabar_ledger_commit_operations", Count, [], OPERATIONS;
+}
+
+/// Declares names as constants, and all of them as one list.
+macro_rules! names {
+    ($list:ident; $($(#[$doc:meta])+ $constant:ident = $name:literal;)+) => {
+        $($(#[$doc])+ pub const $constant: &str = $name;)+
+
+        /// All names of this sort.
+        pub const $list: &[&str] = &[$($constant),+];
+    };
+}
+
+/// The names of spans: what a worker is doing.
+pub mod span {
+    names! { SPANS;
+        /// One request to the gateway.
+        REQUEST = "request";
+        /// A job is checked and written down.
+        ENQUEUE = "enqueue";
+        /// A job becomes messages.
+        PLAN = "plan";
+        /// Tickets are given out for a sender.
+        DISPATCH = "dispatch";
+        /// A ticket becomes a batch.
+        CLAIM = "claim";
+        /// A batch is sent.
+        SEND_BATCH = "send_batch";
+        /// One attempt to send a message.
+        SEND = "send";
+        /// An event is applied.
+        RECORD = "record";
+        /// A doubt is settled.
+        SETTLE = "settle";
+        /// One round of the janitor.
+        REPAIR = "repair";
+    }
+}
+
+/// The names of fields of logs and spans, which are also the labels of metrics.
+///
+/// In a log: `tracing::info!({ field::MESSAGE_ID } = %id, "…")`, or by the same word as it stands here. Ids are never
+/// labels, for each value of a label is a series of its own.
+pub mod field {
+    names! { FIELDS;
+        /// An attempt's id.
+        ATTEMPT_ID = "attempt_id";
+        /// A broadcast's id.
+        BROADCAST_ID = "broadcast_id";
+        /// What settled a doubt: `receipt`, `absence`, `policy` or `person`.
+        BY = "by";
+        /// A provider's error code.
+        CODE = "code";
+        /// How many.
+        COUNT = "count";
+        /// What was decided about an attempt.
+        DECISION = "decision";
+        /// How long it took, in milliseconds.
+        ELAPSED_MS = "elapsed_ms";
+        /// An error with its causes.
+        ERROR = "error";
+        /// A stored event's id.
+        EVENT_ID = "event_id";
+        /// A job's id: the producer's own key.
+        JOB_ID = "job_id";
+        /// Whether the error policy knows a code: `true` or `false`.
+        KNOWN = "known";
+        /// The line of a queue: `jobs` or `batches`.
+        LINE = "line";
+        /// A message's id.
+        MESSAGE_ID = "message_id";
+        /// A provider's name, such as `whatsapp_cloud`.
+        PROVIDER = "provider";
+        /// Why something was refused or set aside, in one word.
+        REASON = "reason";
+        /// A recipient's id; never the phone number.
+        RECIPIENT_ID = "recipient_id";
+        /// A schedule's id.
+        SCHEDULE_ID = "schedule_id";
+        /// For whom a decision holds: `sender`, `account`, …
+        SCOPE = "scope";
+        /// A sender's name.
+        SENDER = "sender";
+        /// What a receipt says: `sent`, `delivered`, `read` or `failed`.
+        STATUS = "status";
+        /// A tenant's id.
+        TENANT = "tenant";
+        /// A ticket's id.
+        TICKET_ID = "ticket_id";
+        /// A job's type: `send`, `broadcast` or `reminder`.
+        TYPE = "type";
+        /// A worker, such as `courier`.
+        WORKER = "worker";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn is_snake_case(name: &str) -> bool {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(plain) && !name.contains("__")
+    }
+
+    #[test]
+    fn no_name_is_declared_twice() {
+        let metrics: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+        for names in [metrics.as_slice(), span::SPANS, field::FIELDS] {
+            assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn metrics_follow_the_naming_rules() {
+        for metric in METRICS {
+            let name = metric.name;
+            assert!(name.starts_with("kabar_") && is_snake_case(name), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.kind == Kind::Counter, "{name}");
+            assert_eq!(name.ends_with("_seconds"), metric.unit == Unit::Seconds, "{name}");
+            assert!(metric.description.ends_with('.') && metric.description.len() > 10, "{name}");
+            assert!(metric.labels.iter().all(|label| !label.ends_with("_id")), "{name}: an id is no label");
+        }
+    }
+
+    #[test]
+    fn histograms_and_only_they_have_growing_buckets() {
+        for metric in METRICS {
+            assert_eq!(metric.buckets.is_empty(), metric.kind != Kind::Histogram, "{}", metric.name);
+            assert!(metric.buckets.is_sorted_by(|one, next| one < next), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn spans_and_fields_are_plain_words() {
+        assert!(span::SPANS.iter().chain(field::FIELDS).all(|name| is_snake_case(name)));
+    }
+}
