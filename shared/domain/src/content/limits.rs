@@ -5,15 +5,15 @@ use serde_json::Value;
 use super::{Content, Header, Media, Params, TemplateContent};
 
 /// The longest text body, in characters.
-pub const MAX_TEXT_CHARS: usize = 4_096;
+const MAX_TEXT_CHARS: usize = 4_096;
 /// The longest caption, in characters.
-pub const MAX_CAPTION_CHARS: usize = 1_024;
+const MAX_CAPTION_CHARS: usize = 1_024;
 /// The longest value of a template parameter, in characters: no rendered body may be longer.
-pub const MAX_PARAM_CHARS: usize = 1_024;
+const MAX_PARAM_CHARS: usize = 1_024;
 /// The most reply buttons of an interactive message.
-pub const MAX_REPLY_BUTTONS: usize = 3;
+const MAX_REPLY_BUTTONS: usize = 3;
 /// The most values for a template's body.
-pub const MAX_PARAMS: usize = 100;
+const MAX_PARAMS: usize = 100;
 
 /// A limit that a content breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -55,6 +55,9 @@ impl Job {
     /// # Errors
     /// The first field that cannot be understood.
     pub fn from_value(mut value: Value, door: Door, fallback_id: Option<JobId>) -> Result<Self, InvalidJob> {
+        if holds_nul(&value) {
+            return invalid("job", "holds a NUL character (\\u0000), which no provider takes; remove it");
+        }
         let Value::Object(fields) = &mut value else { return invalid("job", "must be a JSON object") };
         fields.retain(|_, value| !value.is_null());
         if !fields.contains_key("id") {
@@ -115,6 +118,16 @@ fn read<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T, InvalidJo
         let path = error.path().to_string();
         invalid(if path == "." { "job".to_owned() } else { path }, error.into_inner())
     })
+}
+
+/// Postgres stores no NUL, and no provider takes one.
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(fields) => fields.iter().any(|(name, item)| name.contains('\0') || holds_nul(item)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// Writes `to` and each `audience.recipients[].to` in E.164.

@@ -1,0 +1,256 @@
+-- The ledger. Times are Unix milliseconds unless a name ends in _us (microseconds).
+-- Same tables, names and order as postgres/0001_ledger.sql.
+
+create table tenants (
+  id integer primary key,
+  name text not null unique,
+  created_at bigint not null
+);
+insert into tenants (id, name, created_at) values (1, 'default', 0);
+
+-- Small facts about the ledger itself, such as the key that authenticates attempt ids.
+create table facts (
+  name text primary key,
+  value text not null
+);
+
+create table senders (
+  id integer primary key,
+  tenant_id bigint not null references tenants (id),
+  name text not null,
+  provider text not null,
+  address text not null,               -- at the provider: a phone-number id
+  account text not null,               -- limits of one account park all its senders
+  app text not null,                   -- limits of one application park all its senders
+  credentials text not null,           -- sealed where a master key is set
+  api_base text not null,
+  api_version text not null,
+  app_secret text,                     -- sealed; speaks for this sender alone
+  rate_per_second bigint,              -- null: unlimited
+  state text not null,
+  state_reason text,
+  receipts_through bigint not null,    -- start of the latest attempt that a receipt vouched for
+  last_receipt_at bigint,
+  created_at bigint not null,
+  updated_at bigint not null,
+  unique (tenant_id, name)
+);
+create index senders_by_address on senders (provider, address);
+
+-- One row per sender, written at every reservation of slots: apart from senders so that neither waits for the other.
+create table pace (
+  sender_id bigint primary key references senders (id),
+  next_slot_us bigint not null,
+  effective_rate_milli bigint,         -- thousandths of a message per second; null: the configured rate
+  rate_changed_at bigint not null,
+  parked_until bigint not null,
+  park_reason text,
+  park_streak bigint not null,
+  ticketed_until bigint not null,      -- tickets are out for sending up to this time
+  last_lane bigint not null            -- the lane served last: the next turn is another's
+);
+
+create table recipients (
+  id integer primary key,
+  tenant_id bigint not null references tenants (id),
+  phone text not null,                 -- E.164
+  name text,
+  fields text,                         -- JSON object of texts
+  opted_out_at bigint,
+  opted_out_by text,
+  unreachable_at bigint,
+  last_inbound_at bigint,
+  created_at bigint not null,
+  unique (tenant_id, phone)
+);
+
+create table blocks (
+  recipient_id bigint not null references recipients (id),
+  channel text not null,
+  reason text not null,
+  code bigint,
+  source text not null,                -- what made it: an attempt, a receipt, a person
+  blocked_at bigint not null,
+  primary key (recipient_id, channel)
+);
+
+create table groups (
+  id integer primary key,
+  tenant_id bigint not null references tenants (id),
+  name text not null,
+  created_at bigint not null,
+  unique (tenant_id, name)
+);
+
+create table group_members (
+  group_id bigint not null references groups (id),
+  recipient_id bigint not null references recipients (id),
+  added_at bigint not null,
+  primary key (group_id, recipient_id)
+);
+
+create table templates (
+  id integer primary key,
+  tenant_id bigint not null references tenants (id),
+  name text not null,
+  language text not null,
+  status text not null,
+  definition text not null,            -- the provider's JSON object
+  paused_until bigint not null,
+  updated_at bigint not null,
+  unique (tenant_id, name, language)
+);
+
+create table jobs (
+  id integer primary key,
+  tenant_id bigint not null references tenants (id),
+  job_key text not null,               -- the producer's own id
+  kind text not null,
+  name text,
+  body text not null,                  -- normalised JSON, without inline recipients; sealed where a master key is set
+  body_hash text not null,             -- SHA-256 of the whole normalised job
+  sender_id bigint not null references senders (id),
+  state text not null,                 -- loading | accepted | planned
+  control text not null,               -- running | paused | cancelled
+  audience bigint not null,            -- recipients planned so far
+  cursor bigint not null,              -- how far planning has come
+  held_until bigint not null default 0, -- a paused template holds the broadcast up to this time
+  created_at bigint not null,
+  planned_at bigint,
+  unique (tenant_id, job_key)
+);
+create index jobs_to_plan on jobs (id) where state = 'accepted';
+create index jobs_by_kind on jobs (tenant_id, kind, id);
+
+-- Recipients of a job that lists them, in their order; planning walks through them.
+create table audience (
+  job_id bigint not null references jobs (id),
+  position bigint not null,
+  recipient_id bigint not null references recipients (id),
+  fields text,                         -- JSON object of the values that the content takes; sealed where a master key is set
+  primary key (job_id, position)
+) without rowid;
+
+create table messages (
+  id integer primary key,
+  job_id bigint not null references jobs (id),
+  sender_id bigint not null references senders (id),
+  recipient_id bigint not null references recipients (id),
+  part bigint not null,                -- 0, or the days before the due date of a reminder
+  lane bigint not null,                -- priority and broadcast: see the store's lanes
+  state text not null,
+  reason text,
+  due_at bigint not null,              -- not to be acted on before
+  expires_at bigint,
+  attempts bigint not null,            -- started so far; the number of the current one
+  tries bigint not null,               -- spent so far
+  pair_throttles bigint not null,
+  lease_id bigint,
+  created_at bigint not null,
+  updated_at bigint not null,
+  unique (job_id, recipient_id, part)
+);
+create index messages_queued on messages (sender_id, lane, due_at, id) where state = 'queued';
+create index messages_leased on messages (lease_id) where lease_id is not null;
+create index messages_open_by_recipient on messages (recipient_id) where state in ('queued', 'claimed', 'sending');
+create unique index messages_one_sending_per_pair on messages (sender_id, recipient_id) where state = 'sending';
+create index messages_in_doubt on messages (due_at) where state = 'in_doubt';
+create index messages_expiring on messages (expires_at) where state = 'queued' and expires_at is not null;
+
+-- A recipient's own values for one message, apart from messages, whose rows are rewritten at every step.
+create table message_fields (
+  message_id integer primary key,
+  fields text not null                 -- sealed where a master key is set
+);
+
+create table attempts (
+  message_id bigint not null references messages (id),
+  number bigint not null,
+  lease_id bigint not null,
+  slot_us bigint,
+  started_at bigint not null,
+  ended_at bigint,
+  outcome text,
+  code bigint,
+  meaning text,
+  provider_message_id text,
+  sent_at bigint,
+  delivered_at bigint,
+  read_at bigint,
+  failed_at bigint,
+  primary key (message_id, number)
+) without rowid;
+create index attempts_by_provider_id on attempts (provider_message_id) where provider_message_id is not null;
+
+create table events (
+  id integer primary key,
+  provider text not null,
+  body text not null,                  -- as it came; sealed where a master key is set
+  allowed text,                        -- JSON list of the addresses that its signature speaks for; null: all
+  state text not null,                 -- new | done | unreadable
+  problem text,
+  received_at bigint not null,
+  processed_at bigint
+);
+create index events_new on events (id) where state = 'new';
+
+-- Receipts for messages that nobody knows (yet): kept, and looked at again.
+create table unmatched_receipts (
+  id integer primary key,
+  provider_message_id text not null,
+  status text not null,
+  code bigint,
+  happened_at bigint not null,
+  received_at bigint not null,
+  unique (provider_message_id, status)
+);
+
+create table inbound (
+  id integer primary key,
+  sender_id bigint,
+  recipient_id bigint,
+  provider_message_id text not null unique,
+  kind text not null,
+  body text,                           -- sealed where a master key is set
+  happened_at bigint not null,
+  received_at bigint not null
+);
+create index inbound_by_recipient on inbound (recipient_id, happened_at);
+
+create table schedules (
+  id integer primary key,
+  tenant_id bigint not null references tenants (id),
+  cron text not null,
+  timezone text not null,
+  job text not null,
+  next_tick text not null,             -- the local time of the next tick; the key against firing twice
+  next_at bigint not null,
+  created_at bigint not null
+);
+create index schedules_by_next on schedules (next_at);
+
+create table dead_letters (
+  id integer primary key,
+  tenant_id bigint not null references tenants (id),
+  line text not null,
+  body text not null,
+  reason text not null,
+  created_at bigint not null
+);
+
+create table leases (
+  id bigint primary key,
+  process text not null,
+  workers text not null,
+  started_at bigint not null,
+  expires_at bigint not null
+);
+
+-- The queue, where it lives in the ledger.
+create table line_items (
+  id integer primary key,
+  line text not null,
+  body text not null,
+  available_at bigint not null
+);
+create index line_items_by_line on line_items (line, available_at, id);

@@ -1,0 +1,173 @@
+//! The queue: takes jobs in from other services and hands out tickets to whichever courier is free.
+//!
+//! It holds no delay and no truth. All waiting happens in the ledger; purge the queue, and the dispatcher writes new
+//! tickets. The port is small: publish, take, acknowledge, release, and each backend declares its limits.
+//!
+//! To add a backend: its file here, a variant of [`Queue`] with the arms that the compiler asks for, its settings, a line
+//! in the conformance suite, and a service in `deploy/compose.yaml`.
+
+mod database;
+mod ticket;
+
+use std::time::Duration;
+
+pub use database::DatabaseQueue;
+pub use ticket::Ticket;
+
+/// A named queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Line {
+    /// Jobs from other services.
+    Jobs,
+    /// Tickets for couriers.
+    Batches,
+}
+
+impl Line {
+    /// Every line.
+    pub const ALL: [Self; 2] = [Self::Jobs, Self::Batches];
+
+    /// The bell by which the database queue wakes who takes from it.
+    const fn topic(self) -> kabar_store::Topic {
+        match self {
+            Self::Jobs => kabar_store::Topic::IncomingJobs,
+            Self::Batches => kabar_store::Topic::Tickets,
+        }
+    }
+
+    /// The name, on every backend.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jobs => "jobs",
+            Self::Batches => "batches",
+        }
+    }
+}
+
+/// One item taken from a line, to be acknowledged or released; otherwise it comes back by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// What it says.
+    pub body: String,
+    /// How the backend finds it again.
+    handle: Handle,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handle {
+    Database(i64),
+}
+
+/// What a backend can take; callers adapt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most items in one call.
+    pub batch_items: usize,
+    /// The largest body, in bytes.
+    pub body_bytes: usize,
+}
+
+/// What can go wrong with the queue.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The ledger, in which the queue lives, failed.
+    #[error("the queue in the ledger failed")]
+    Ledger(#[from] kabar_store::StoreError),
+    /// An item is larger than the backend takes.
+    #[error("an item of {bytes} bytes is larger than the {most} that this queue takes")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// What is allowed.
+        most: usize,
+    },
+}
+
+/// A result of the queue.
+pub type QueueResult<T> = Result<T, QueueError>;
+
+/// The queue, on whichever backend.
+#[derive(Debug, Clone)]
+pub enum Queue {
+    /// In the ledger.
+    Database(DatabaseQueue),
+}
+
+impl Queue {
+    /// What the backend can take.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        match self {
+            Self::Database(queue) => queue.limits(),
+        }
+    }
+
+    /// Puts items into a line; durable when answered. Split into as many calls as the backend needs.
+    ///
+    /// # Errors
+    /// When an item is too large, or the backend cannot take them; some may then be there already.
+    pub async fn publish(&self, line: Line, bodies: &[String]) -> QueueResult<()> {
+        let limits = self.limits();
+        if let Some(body) = bodies.iter().find(|body| body.len() > limits.body_bytes) {
+            return Err(QueueError::TooLarge { bytes: body.len(), most: limits.body_bytes });
+        }
+        for bodies in bodies.chunks(limits.batch_items) {
+            match self {
+                Self::Database(queue) => queue.publish(line, bodies).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes at most `most` items, waiting up to `wait` for the first. An empty answer means that none came.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached.
+    pub async fn take(&self, line: Line, most: usize, wait: Duration) -> QueueResult<Vec<Delivery>> {
+        match self {
+            Self::Database(queue) => queue.take(line, most, wait).await,
+        }
+    }
+
+    /// Says that what the items asked for is done or written down: they do not come back.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; the items then come back.
+    pub async fn acknowledge(&self, deliveries: &[Delivery]) -> QueueResult<()> {
+        match self {
+            Self::Database(queue) => queue.acknowledge(deliveries).await,
+        }
+    }
+
+    /// Gives items back for others to take at once.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; the items then come back by themselves.
+    pub async fn release(&self, deliveries: &[Delivery]) -> QueueResult<()> {
+        match self {
+            Self::Database(queue) => queue.release(deliveries).await,
+        }
+    }
+
+    /// About how many items of a line can be taken now.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached.
+    pub async fn ready(&self, line: Line) -> QueueResult<u64> {
+        match self {
+            Self::Database(queue) => queue.ready(line).await,
+        }
+    }
+
+    /// Removes every item of a line.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached.
+    pub async fn purge(&self, line: Line) -> QueueResult<()> {
+        match self {
+            Self::Database(queue) => queue.purge(line).await,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The recipients that a job lists, in their order. Planning walks through them.
+
+use std::collections::BTreeSet;
+
+use kabar_domain::{
+    content::Fields,
+    job::{BroadcastJob, Job},
+    phone::PhoneNumber,
+};
+use serde::Serialize;
+
+use crate::{
+    Store, TenantId, Topic,
+    db::{Tx, args, statements},
+    error::{StoreError, StoreResult},
+    jobs::{body_hash, same_or_refused},
+    recipients::upsert_recipients,
+};
+
+/// The most rows that are appended in one transaction: what a process holds in memory of a file of any length.
+pub(crate) const CHUNK: usize = 1_000;
+
+statements! {
+    APPEND = "insert into audience (job_id, position, recipient_id, fields)
+select $1, cast(value->>'position' as bigint), cast(value->>'recipient' as bigint), value->>'fields'
+from json_each($2) where true
+on conflict (job_id, position) do nothing";
+    START = "update jobs set state = 'accepted' where id = $1 and state = 'loading'";
+}
+
+/// One recipient of a job, with values of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AudienceRow {
+    /// The number.
+    pub phone: PhoneNumber,
+    /// The name; also the field `name`.
+    pub name: Option<String>,
+    /// Further fields.
+    pub fields: Fields,
+}
+
+/// A broadcast whose recipients come from a file, while it is loaded.
+#[derive(Debug)]
+pub struct FileBroadcast {
+    job_id: i64,
+    tenant: TenantId,
+    /// The fields that the content takes; others are not kept.
+    fields: BTreeSet<String>,
+    position: usize,
+    /// Whether the whole of it was there already.
+    loaded: bool,
+}
+
+impl FileBroadcast {
+    /// Whether the very same broadcast was loaded before: nothing is to be appended.
+    #[must_use]
+    pub const fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    /// The ledger's own id of the job.
+    #[must_use]
+    pub const fn job_id(&self) -> i64 {
+        self.job_id
+    }
+}
+
+#[derive(Serialize)]
+struct PositionRow {
+    position: usize,
+    recipient: i64,
+    fields: Option<String>,
+}
+
+impl Store {
+    /// Begins a broadcast whose recipients come from a file. Nothing of it is sent before [`Store::start_file_broadcast`];
+    /// one that was cut short goes on when it is begun again with the same file.
+    ///
+    /// # Errors
+    /// As [`Store::enqueue`].
+    pub async fn begin_file_broadcast(&self, tenant: TenantId, broadcast: BroadcastJob) -> StoreResult<FileBroadcast> {
+        let fields = broadcast.content.fields();
+        let job = Job::Broadcast(broadcast);
+        let hash = body_hash(&job)?;
+        let mut tx = self.db.begin().await?;
+        let (job_id, loaded) = match self.insert_job(&mut tx, tenant, &job, &hash, "loading").await? {
+            Some(job_id) => (job_id, false),
+            None => {
+                let (same, state) = same_or_refused(&mut tx, tenant, job.id(), &hash).await?;
+                (same.job_id(), state != "loading")
+            }
+        };
+        tx.commit().await?;
+        Ok(FileBroadcast { job_id, tenant, fields, position: 0, loaded })
+    }
+
+    /// Appends rows, in the order of the file; at most a thousand at a time.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written; the same rows may then be appended again.
+    pub async fn append_audience(&self, file: &mut FileBroadcast, rows: &[AudienceRow]) -> StoreResult<()> {
+        for rows in rows.chunks(CHUNK) {
+            let mut tx = self.db.begin().await?;
+            self.append_in(&mut tx, file.tenant, file.job_id, &file.fields, file.position, rows).await?;
+            tx.commit().await?;
+            file.position += rows.len();
+        }
+        Ok(())
+    }
+
+    /// Starts a broadcast once all of its file is there.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn start_file_broadcast(&self, file: &FileBroadcast) -> StoreResult<()> {
+        let mut tx = self.db.begin().await?;
+        tx.execute(START, args![file.job_id]).await?;
+        tx.commit().await?;
+        self.wake.ring(Topic::Jobs);
+        Ok(())
+    }
+
+    pub(crate) async fn append_in(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        job_id: i64,
+        fields: &BTreeSet<String>,
+        first: usize,
+        rows: &[AudienceRow],
+    ) -> StoreResult<()> {
+        let ids = upsert_recipients(tx, tenant, rows.iter().map(|row| (&row.phone, row.name.clone(), None)), self.now_ms()).await?;
+        let positions = rows
+            .iter()
+            .enumerate()
+            .map(|(index, row)| {
+                let recipient = *ids
+                    .get(row.phone.as_str())
+                    .ok_or_else(|| StoreError::unreadable("recipients", "a number that was just written is absent"))?;
+                Ok(PositionRow { position: first + index, recipient, fields: self.fields_text(fields, row)? })
+            })
+            .collect::<StoreResult<Vec<_>>>()?;
+        tx.execute(APPEND, args![job_id, to_json(&positions)?]).await?;
+        Ok(())
+    }
+
+    /// The values that the content takes, as JSON; none where it takes none of this row's.
+    fn fields_text(&self, wanted: &BTreeSet<String>, row: &AudienceRow) -> StoreResult<Option<String>> {
+        let mut values: Fields =
+            row.fields.iter().filter(|(name, _)| wanted.contains(*name)).map(|(k, v)| (k.clone(), v.clone())).collect();
+        if let Some(name) = row.name.as_ref().filter(|_| wanted.contains("name")) {
+            values.insert("name".to_owned(), name.clone());
+        }
+        if values.is_empty() { Ok(None) } else { self.sealer.seal(to_json(&values)?).map(Some) }
+    }
+}
+
+pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> StoreResult<String> {
+    serde_json::to_string(value).map_err(|error| StoreError::unreadable("a list of rows", error))
+}

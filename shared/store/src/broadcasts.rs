@@ -1,0 +1,330 @@
+//! Broadcasts and how they stand.
+//!
+//! A broadcast's state is never stored: it follows from what a person said (`jobs.control`), how far planning has come,
+//! and where its messages are. So it cannot disagree with the ledger.
+
+use std::{collections::HashMap, time::Duration};
+
+use kabar_domain::{
+    message::{MessageState, StateCounts},
+    pace::spacing_us,
+};
+use serde::Serialize;
+
+use crate::{
+    Store, TenantId,
+    db::{args, statements},
+    error::{StoreError, StoreResult},
+    jobs::{JobRow, json_list},
+    status::{instant_as_text, state_of, time_as_text},
+};
+
+mod control;
+mod export;
+
+pub use export::ExportRow;
+
+/// The pace's usual margin against jitter; what is left to send takes so much longer.
+const MARGIN: Duration = Duration::from_millis(15);
+
+statements! {
+    ROWS = "select id, tenant_id, job_key, kind, name, state, control, sender_id, audience, created_at, planned_at
+from jobs where tenant_id = $1 and kind = 'broadcast' and id < $2 order by id desc limit $3";
+    COUNTS = "select job_id, state, count(*) as messages, min(due_at) as first_due
+from messages where job_id in (select cast(value as bigint) from json_each($1)) group by job_id, state";
+    PACES = "select s.id, s.state, s.rate_per_second, p.effective_rate_milli, p.parked_until
+from senders s join pace p on p.sender_id = s.id where s.id in (select cast(value as bigint) from json_each($1))";
+    WAITING = "select id from messages where state = 'queued' and sender_id = $1 and lane = $2 limit 1";
+    CONTROL = "update jobs set control = $3 where id = $1 and control = $2";
+    /// Found by the index on leases, of which few rows are; hence no index for the job, of which there may be a
+    /// million.
+    GIVE_BACK = "update messages set state = 'queued', lease_id = null, updated_at = $2
+where lease_id is not null and state = 'claimed' and +job_id = $1";
+    CANCEL_CLAIMED = "update messages set state = 'cancelled', reason = $3, lease_id = null, updated_at = $2
+where lease_id is not null and state = 'claimed' and +job_id = $1";
+    CANCEL_QUEUED = "update messages set state = 'cancelled', reason = $5, updated_at = $4
+where id in (
+    select id from messages where state = 'queued' and sender_id = $1 and lane = $2 order by due_at, id limit $3)
+  and state = 'queued'";
+    CANCEL_JOB = "update jobs set control = 'cancelled' where id = $1";
+    CANCEL_FEW = "update messages set state = 'cancelled', reason = $3, lease_id = null, updated_at = $2
+where job_id = $1 and state in ('queued', 'claimed')";
+    FAILED = "select id, recipient_id, part from messages
+where job_id = $1 and (recipient_id, part) > ($2, $3) and state = 'failed' and (expires_at is null or expires_at > $4)
+order by recipient_id, part limit $5";
+    RETRY = "update messages set state = 'queued', reason = null, tries = 0, pair_throttles = 0, due_at = $2,
+  updated_at = $2
+where id in (select cast(value as bigint) from json_each($1)) and state = 'failed'";
+    EXPORT = "select m.id as message_id, r.phone, r.name, m.state, m.reason, a.code, a.meaning, m.attempts, m.updated_at
+from messages m join recipients r on r.id = m.recipient_id
+left join attempts a on a.message_id = m.id and a.number = m.attempts
+where m.job_id = $1 and (m.recipient_id, m.part) > (
+    coalesce((select recipient_id from messages where id = $2), -1),
+    coalesce((select part from messages where id = $2), -1))
+order by m.recipient_id, m.part limit $3";
+    REASONS = "select m.state, m.reason, a.code, count(*)
+from messages m left join attempts a on a.message_id = m.id and a.number = m.attempts
+where m.job_id = $1 group by m.state, m.reason, a.code order by count(*) desc, m.state";
+}
+
+/// Where a broadcast is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BroadcastState {
+    /// Its messages are being written; those that are may leave already.
+    Planning,
+    /// Its messages leave as the pace allows.
+    Running,
+    /// A person paused it; `kabar broadcast resume` goes on.
+    Paused,
+    /// Nothing of it waits, flies or needs attention.
+    Completed,
+    /// A person cancelled it; what had left stays sent.
+    Cancelled,
+}
+
+impl BroadcastState {
+    /// The name in the API and the CLI.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planning => "planning",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// One content for many recipients, with its progress. As JSON it has the shape of `kabar broadcast show --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Broadcast {
+    /// The id of its job.
+    pub id: String,
+    /// The ledger's own id of its job; the cursor of lists.
+    #[serde(skip)]
+    pub job_id: i64,
+    /// What people call it.
+    pub name: Option<String>,
+    /// Where it is in its life.
+    pub state: BroadcastState,
+    /// How many recipients were planned so far.
+    pub audience: i64,
+    /// How many of its messages are in each state.
+    pub counts: StateCounts,
+    /// When its last message leaves at the sender's present rate, had it the sender for itself, in Unix milliseconds;
+    /// none where nothing waits, the sender does not send, or it is unlimited.
+    #[serde(serialize_with = "time_as_text")]
+    pub eta: Option<i64>,
+    /// When it was enqueued, in Unix milliseconds.
+    #[serde(serialize_with = "instant_as_text")]
+    pub created_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct CountRow {
+    job_id: i64,
+    state: String,
+    messages: i64,
+    first_due: i64,
+}
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+struct PaceRow {
+    id: i64,
+    state: String,
+    rate_per_second: Option<i64>,
+    effective_rate_milli: Option<i64>,
+    parked_until: i64,
+}
+
+/// Where a job's messages are.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    counts: StateCounts,
+    /// When the first waiting message falls due, in Unix milliseconds.
+    first_due: Option<i64>,
+}
+
+impl Store {
+    /// The broadcast with the id `key`.
+    ///
+    /// # Errors
+    /// When there is none, or the ledger cannot be read.
+    pub async fn broadcast(&self, tenant: TenantId, key: &str) -> StoreResult<Broadcast> {
+        let row = self.broadcast_row(tenant, key).await?;
+        let progress = self.progress(&[row.id]).await?.remove(&row.id).unwrap_or_default();
+        let paces = self.paces(&[row.sender_id]).await?;
+        Ok(view(row, progress, &paces, self.now_ms()))
+    }
+
+    /// A tenant's broadcasts, the newest first, those before `before_id` (the ledger's id of a job; the largest number
+    /// begins), at most `limit`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn broadcasts(&self, tenant: TenantId, before_id: i64, limit: u32) -> StoreResult<Vec<Broadcast>> {
+        let rows: Vec<JobRow> = self.db.all(ROWS, args![tenant.0, before_id, i64::from(limit)]).await?;
+        let jobs: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let senders: Vec<i64> = rows.iter().map(|row| row.sender_id).collect();
+        let mut progress = self.progress(&jobs).await?;
+        let paces = self.paces(&senders).await?;
+        let now = self.now_ms();
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let progress = progress.remove(&row.id).unwrap_or_default();
+                view(row, progress, &paces, now)
+            })
+            .collect())
+    }
+
+    /// How many messages of a job (the ledger's id) are in each state.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn job_counts(&self, job_id: i64) -> StoreResult<StateCounts> {
+        Ok(self.progress(&[job_id]).await?.remove(&job_id).unwrap_or_default().counts)
+    }
+
+    async fn broadcast_row(&self, tenant: TenantId, key: &str) -> StoreResult<JobRow> {
+        self.job_row(tenant, key, Some("broadcast")).await?.ok_or_else(|| StoreError::NotFound {
+            what: "broadcast",
+            name: key.to_owned(),
+            hint: ": `kabar broadcast list` shows what there is".to_owned(),
+        })
+    }
+
+    async fn progress(&self, job_ids: &[i64]) -> StoreResult<HashMap<i64, Progress>> {
+        let rows: Vec<CountRow> = self.db.all(COUNTS, args![json_list(job_ids)]).await?;
+        let mut of: HashMap<i64, Progress> = HashMap::new();
+        for row in rows {
+            let state = state_of(&row.state)?;
+            let progress = of.entry(row.job_id).or_default();
+            progress.counts.add(state, row.messages.unsigned_abs());
+            if state == MessageState::Queued {
+                progress.first_due = Some(row.first_due);
+            }
+        }
+        Ok(of)
+    }
+
+    async fn paces(&self, sender_ids: &[i64]) -> StoreResult<HashMap<i64, PaceRow>> {
+        let rows: Vec<PaceRow> = self.db.all(PACES, args![json_list(sender_ids)]).await?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+}
+
+fn view(row: JobRow, progress: Progress, paces: &HashMap<i64, PaceRow>, now: i64) -> Broadcast {
+    let state = derived(&row.control, &row.state, &progress.counts);
+    let moves = matches!(state, BroadcastState::Planning | BroadcastState::Running);
+    let eta = paces.get(&row.sender_id).filter(|_| moves).and_then(|pace| eta(&progress, pace, now));
+    Broadcast {
+        id: row.job_key,
+        job_id: row.id,
+        name: row.name,
+        state,
+        audience: row.audience,
+        counts: progress.counts,
+        eta,
+        created_at: row.created_at,
+    }
+}
+
+/// The state that follows from what a person said, how far planning has come and where the messages are. One that was
+/// paused when its last message was already on its way is completed: there is nothing to resume.
+fn derived(control: &str, planning: &str, counts: &StateCounts) -> BroadcastState {
+    match (control, planning) {
+        ("cancelled", _) => BroadcastState::Cancelled,
+        (_, "planned") if counts.all_done() => BroadcastState::Completed,
+        ("paused", _) => BroadcastState::Paused,
+        (_, "planned") => BroadcastState::Running,
+        _ => BroadcastState::Planning,
+    }
+}
+
+/// When the last of the messages that wait would leave, in Unix milliseconds.
+fn eta(progress: &Progress, pace: &PaceRow, now: i64) -> Option<i64> {
+    let left = progress.counts.get(MessageState::Queued) + progress.counts.get(MessageState::Claimed);
+    if left == 0 || pace.state != "active" {
+        return None;
+    }
+    let configured = pace.rate_per_second?.unsigned_abs() * 1_000;
+    let rate_milli = pace.effective_rate_milli.map_or(configured, i64::unsigned_abs);
+    let takes_ms = left.saturating_mul(spacing_us(rate_milli, MARGIN)) / 1_000;
+    let starts = now.max(pace.parked_until).max(progress.first_due.unwrap_or(now));
+    Some(starts.saturating_add_unsigned(takes_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn counts(of: &[(MessageState, u64)]) -> StateCounts {
+        let mut counts = StateCounts::default();
+        of.iter().for_each(|(state, count)| counts.add(*state, *count));
+        counts
+    }
+
+    #[test]
+    fn the_state_follows_from_the_ledger() {
+        use BroadcastState::{Cancelled, Completed, Paused, Planning, Running};
+        let open = counts(&[(MessageState::Queued, 1), (MessageState::Read, 1)]);
+        let done = counts(&[(MessageState::Failed, 1)]);
+        assert_eq!(derived("running", "accepted", &open), Planning);
+        assert_eq!(derived("running", "accepted", &done), Planning, "more is to come");
+        assert_eq!(derived("running", "planned", &open), Running);
+        assert_eq!(derived("running", "planned", &done), Completed);
+        assert_eq!(derived("running", "planned", &StateCounts::default()), Completed, "an audience of none");
+        assert_eq!(derived("paused", "accepted", &open), Paused);
+        assert_eq!(derived("paused", "planned", &done), Completed);
+        assert_eq!(derived("cancelled", "planned", &done), Cancelled);
+        let doubtful = counts(&[(MessageState::Unresolved, 1)]);
+        assert_eq!(derived("running", "planned", &doubtful), Running);
+    }
+
+    #[test]
+    fn what_is_left_takes_the_rate_and_its_margin() {
+        let pace = PaceRow {
+            id: 1,
+            state: "active".to_owned(),
+            rate_per_second: Some(20),
+            effective_rate_milli: None,
+            parked_until: 0,
+        };
+        let left = Progress {
+            counts: counts(&[(MessageState::Queued, 1_990), (MessageState::Claimed, 10)]),
+            first_due: Some(0),
+        };
+        assert_eq!(eta(&left, &pace, 1_000), Some(1_000 + 101_500));
+        assert_eq!(eta(&left, &PaceRow { effective_rate_milli: Some(10_000), ..pace.clone() }, 0), Some(203_000));
+        assert_eq!(eta(&left, &PaceRow { parked_until: 9_000, ..pace.clone() }, 0), Some(110_500));
+        assert_eq!(eta(&Progress { first_due: Some(50_000), ..left }, &pace, 0), Some(151_500));
+        assert_eq!(eta(&left, &PaceRow { rate_per_second: None, ..pace.clone() }, 0), None);
+        assert_eq!(eta(&left, &PaceRow { state: "halted".to_owned(), ..pace.clone() }, 0), None);
+        assert_eq!(eta(&Progress::default(), &pace, 0), None);
+    }
+
+    #[test]
+    fn the_json_is_that_of_the_contract() {
+        let broadcast = Broadcast {
+            id: "dep-2026-12-01".to_owned(),
+            job_id: 7,
+            name: None,
+            state: BroadcastState::Running,
+            audience: 2,
+            counts: counts(&[(MessageState::InDoubt, 2)]),
+            eta: Some(1_000_000_000_000),
+            created_at: 0,
+        };
+        let json = serde_json::to_value(&broadcast).unwrap();
+        assert_eq!(json["id"], "dep-2026-12-01");
+        assert_eq!((&json["name"], &json["state"], &json["audience"]), (&json!(null), &json!("running"), &json!(2)));
+        assert_eq!((&json["counts"]["in_doubt"], &json["counts"]["read"]), (&json!(2), &json!(0)));
+        assert_eq!(json["eta"], "2001-09-09T01:46:40Z");
+        assert!(json.get("job_id").is_none());
+    }
+}

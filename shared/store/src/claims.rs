@@ -1,0 +1,223 @@
+//! A courier's hold on messages: claimed for a batch, started just before the slot, given back when not sent.
+//!
+//! Who cancels, pauses or blocks moves messages out of `queued` and `claimed`. Starting an attempt demands that the
+//! message is still `claimed` under the courier's own lease, so those always win until the start is committed.
+
+use std::collections::{HashMap, HashSet};
+
+use kabar_domain::phone::PhoneNumber;
+use serde::Serialize;
+
+use crate::{
+    LeaseId, Store,
+    audience::to_json,
+    db::{Tx, args, statements},
+    dialect::CLAIM_LANE,
+    error::{StoreError, StoreResult},
+    jobs::json_list,
+    lanes::{due_lanes, shares},
+    senders::rate_of,
+};
+
+statements! {
+    SENDER = "select senders.rate_per_second, pace.last_lane from senders join pace on pace.sender_id = senders.id
+where senders.id = $1 and senders.state = 'active' and pace.parked_until <= $2
+  and exists (select 1 from leases where leases.id = $3 and leases.expires_at > $2)";
+    TURN = "update pace set last_lane = $2 where sender_id = $1";
+    START = "update messages set state = 'sending', attempts = attempts + 1, updated_at = $3
+where id in (select cast(value as bigint) from json_each($1)) and state = 'claimed' and lease_id = $2
+  and (expires_at is null or expires_at > $3)
+  and exists (select 1 from leases where leases.id = $2 and leases.expires_at > $3)
+  and not exists (select 1 from messages other
+    where other.sender_id = messages.sender_id and other.recipient_id = messages.recipient_id and other.state = 'sending')
+  and not exists (select 1 from blocks where blocks.recipient_id = messages.recipient_id and blocks.channel = $4)
+  and exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'running')
+  and exists (select 1 from senders where senders.id = messages.sender_id and senders.state = 'active')
+returning id, attempts";
+    INSERT_ATTEMPTS = "insert into attempts (message_id, number, lease_id, slot_us, started_at)
+select cast(value->>'message' as bigint), cast(value->>'number' as bigint), $1, cast(value->>'slot' as bigint), $2
+from json_each($3)";
+    GIVE_BACK = "update messages set lease_id = null, updated_at = $3,
+  state = case
+    when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled') then 'cancelled'
+    when expires_at <= $3 then 'expired'
+    when exists (select 1 from blocks where blocks.recipient_id = messages.recipient_id and blocks.channel = $4) then 'skipped'
+    else 'queued' end,
+  reason = case when expires_at <= $3 then 'expired'
+    when exists (select 1 from blocks where blocks.recipient_id = messages.recipient_id and blocks.channel = $4)
+      then 'recipient_blocked'
+    else reason end,
+  due_at = case when exists (select 1 from messages other where other.sender_id = messages.sender_id
+      and other.recipient_id = messages.recipient_id and other.state = 'sending' and other.id <> messages.id)
+    then $3 + 1000 else due_at end
+where id in (select cast(value as bigint) from json_each($1)) and state in ('claimed', 'sending') and lease_id = $2";
+    UNSTART = "update attempts set outcome = 'not_sent', ended_at = $3
+where message_id in (select cast(value as bigint) from json_each($1)) and lease_id = $2 and outcome is null";
+    EXPIRE = "update messages set state = 'expired', reason = 'expired', updated_at = $1
+where id in (select id from messages where state = 'queued' and expires_at is not null and expires_at <= $1
+  order by expires_at limit $2) and state = 'queued'";
+}
+
+/// A message in a courier's batch.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The message.
+    pub id: i64,
+    /// Its job, by the ledger's id.
+    pub job_id: i64,
+    /// The recipient, by the ledger's id.
+    pub recipient_id: i64,
+    /// The recipient's number.
+    pub phone: PhoneNumber,
+    /// The recipient's own values, as JSON, where the content takes some.
+    pub fields: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct ClaimedRow {
+    id: i64,
+    job_id: i64,
+    recipient_id: i64,
+    phone: String,
+    fields: Option<String>,
+    due_at: i64,
+}
+
+/// One message that is to be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartRequest {
+    /// The message.
+    pub message_id: i64,
+    /// Its sender.
+    pub sender_id: i64,
+    /// Its recipient.
+    pub recipient_id: i64,
+    /// Its slot by the pace's clock, in microseconds; none where the sender is unlimited.
+    pub slot_us: Option<i64>,
+}
+
+/// An attempt whose start is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// The number of the attempt.
+    pub number: i64,
+    /// What the request carries along, so that receipts can name the attempt.
+    pub opaque: String,
+}
+
+#[derive(Serialize)]
+struct NewAttempt {
+    message: i64,
+    number: i64,
+    slot: Option<i64>,
+}
+
+impl Store {
+    /// Claims the best due messages of a sender for one batch: urgent first, fair between broadcasts, at most 20 and at
+    /// most a second's worth. None of a parked, paused or halted sender, and none under a lease that has ended.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn claim(&self, sender_id: i64, lease: LeaseId) -> StoreResult<Vec<Claimed>> {
+        let mut tx = self.db.begin().await?;
+        let claimed = self.claim_in(&mut tx, sender_id, lease).await?;
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    pub(crate) async fn claim_in(&self, tx: &mut Tx, sender_id: i64, lease: LeaseId) -> StoreResult<Vec<Claimed>> {
+        let now = self.now_ms();
+        let sender: Option<(Option<i64>, i64)> = tx.optional(SENDER, args![sender_id, now, lease.0]).await?;
+        let Some((rate, last_lane)) = sender else { return Ok(Vec::new()) };
+        let limit = i64::from(rate_of(rate).batch_limit());
+        let lanes = due_lanes(tx, sender_id, last_lane, now).await?;
+        let mut rows: Vec<ClaimedRow> = Vec::new();
+        // The first round gives each lane its share; the second gives to the first lanes what others left.
+        let rounds = shares(&lanes, limit).chain(lanes.iter().map(|lane| (*lane, limit)));
+        for (lane, share) in rounds.take(lanes.len() * if lanes.len() > 1 { 2 } else { 1 }) {
+            let left = limit - i64::try_from(rows.len()).unwrap_or(limit);
+            if left == 0 {
+                break;
+            }
+            let values = args![sender_id, lane, now, share.min(left), lease.0];
+            let mut of_lane: Vec<ClaimedRow> = tx.all(CLAIM_LANE, values).await?;
+            // RETURNING promises no order.
+            of_lane.sort_unstable_by_key(|row| (row.due_at, row.id));
+            rows.append(&mut of_lane);
+        }
+        if let (true, Some(first)) = (lanes.len() > 1, lanes.first()) {
+            tx.execute(TURN, args![sender_id, *first]).await?;
+        }
+        rows.into_iter().map(|row| self.claimed(row)).collect()
+    }
+
+    fn claimed(&self, row: ClaimedRow) -> StoreResult<Claimed> {
+        Ok(Claimed {
+            id: row.id,
+            job_id: row.job_id,
+            recipient_id: row.recipient_id,
+            phone: PhoneNumber::from_e164(row.phone).map_err(|error| StoreError::unreadable("a number", error))?,
+            fields: row.fields.map(|fields| self.sealer.open(fields)).transpose()?,
+        })
+    }
+
+    /// Starts attempts: from the commit on they count as sent unless their outcome says otherwise. For each request, in
+    /// order, the attempt or none: the message was cancelled, paused, blocked or expired meanwhile, another message to the
+    /// same recipient is just being sent, or the lease has ended.
+    pub(crate) async fn start_in(
+        &self,
+        tx: &mut Tx,
+        lease: LeaseId,
+        channel: &str,
+        requests: &[StartRequest],
+    ) -> StoreResult<HashMap<i64, Started>> {
+        let mut pairs = HashSet::new();
+        let alone: Vec<&StartRequest> =
+            requests.iter().filter(|request| pairs.insert((request.sender_id, request.recipient_id))).collect();
+        let ids: Vec<i64> = alone.iter().map(|request| request.message_id).collect();
+        let now = self.now_ms();
+        let started: Vec<(i64, i64)> = tx.all(START, args![json_list(&ids), lease.0, now, channel]).await?;
+        if started.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let slots: HashMap<i64, Option<i64>> = alone.iter().map(|request| (request.message_id, request.slot_us)).collect();
+        let attempts: Vec<NewAttempt> = started
+            .iter()
+            .map(|&(message, number)| NewAttempt { message, number, slot: slots.get(&message).copied().flatten() })
+            .collect();
+        tx.execute(INSERT_ATTEMPTS, args![lease.0, now, to_json(&attempts)?]).await?;
+        started
+            .into_iter()
+            .map(|(message, number)| {
+                let opaque = self.opaque(message, number).ok_or(StoreError::NotMigrated)?;
+                Ok((message, Started { number, opaque }))
+            })
+            .collect()
+    }
+
+    /// Gives messages back of which this courier knows that they did not leave, with nothing spent: to wait again, or to
+    /// end where they expired or their recipient was blocked meanwhile. That covers a start whose commit was answered with
+    /// an error and held all the same.
+    pub(crate) async fn give_back_in(
+        &self,
+        tx: &mut Tx,
+        lease: LeaseId,
+        channel: &str,
+        message_ids: &[i64],
+    ) -> StoreResult<u64> {
+        let given = tx.execute(GIVE_BACK, args![json_list(message_ids), lease.0, self.now_ms(), channel]).await?;
+        tx.execute(UNSTART, args![json_list(message_ids), lease.0, self.now_ms()]).await?;
+        Ok(given)
+    }
+
+    /// Ends waiting messages whose time has run out, at most `limit`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn expire_messages(&self, limit: u32) -> StoreResult<u64> {
+        let mut tx = self.db.begin().await?;
+        let expired = tx.execute(EXPIRE, args![self.now_ms(), i64::from(limit)]).await?;
+        tx.commit().await?;
+        Ok(expired)
+    }
+}

@@ -1,0 +1,231 @@
+//! One way to run a statement on either database.
+//!
+//! Statements are constant text that serves both; where they must differ, `dialect` holds the pair with its reason.
+//! Values go in as [`Arg`]s and lists of rows as one JSON text, so every statement is prepared once, whatever the number
+//! of rows.
+
+use sqlx::{
+    FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    postgres::PgRow,
+    sqlite::SqliteRow,
+};
+
+use crate::error::{StoreError, StoreResult};
+
+/// The two databases, each with its native driver.
+#[derive(Clone, Debug)]
+pub(crate) enum Db {
+    /// One file; a single writing connection, so writers queue in this process instead of colliding in the file.
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    /// A server for many processes.
+    Postgres(PgPool),
+}
+
+/// A statement's text on each database.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sql {
+    pub(crate) sqlite: &'static str,
+    pub(crate) postgres: &'static str,
+}
+
+impl From<&'static str> for Sql {
+    fn from(text: &'static str) -> Self {
+        Self { sqlite: text, postgres: text }
+    }
+}
+
+/// A value for a statement.
+#[derive(Debug, Clone)]
+pub(crate) enum Arg {
+    Int(Option<i64>),
+    Text(Option<String>),
+}
+
+impl From<i64> for Arg {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Arg {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<&str> for Arg {
+    fn from(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<String> for Arg {
+    fn from(value: String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl From<Option<String>> for Arg {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<Option<&str>> for Arg {
+    fn from(value: Option<&str>) -> Self {
+        Self::Text(value.map(str::to_owned))
+    }
+}
+
+/// Values in the order of a statement's `$1`, `$2` ….
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { [$($crate::db::Arg::from($value)),*] };
+}
+pub(crate) use args;
+
+/// Declares a module's statements, and the list by which a test prepares every one of them.
+macro_rules! statements {
+    ($($(#[$about:meta])* $name:ident = $text:expr;)*) => {
+        $($(#[$about])* const $name: &str = $text;)*
+        /// This module's statements by name.
+        pub(crate) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+pub(crate) use statements;
+
+/// A row that both databases can give.
+pub(crate) trait Row:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
+
+impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+macro_rules! bound {
+    ($query:expr, $args:expr) => {{
+        let mut query = $query;
+        for arg in $args {
+            query = match arg {
+                Arg::Int(value) => query.bind(value),
+                Arg::Text(value) => query.bind(value),
+            };
+        }
+        query
+    }};
+}
+
+/// A transaction that may write. Dropped without [`Tx::commit`], it changes nothing.
+pub(crate) enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Runs `$body` with `$c` as the connection and `$text` as the statement's text of whichever database it is.
+macro_rules! on {
+    ($tx:expr, $sql:expr, |$c:ident, $text:ident| $body:expr) => {{
+        let sql: Sql = $sql.into();
+        match $tx {
+            Tx::Sqlite(tx) => {
+                let ($c, $text) = (&mut **tx, sql.sqlite);
+                $body.map_err(|source| StoreError::statement($text, source))
+            }
+            Tx::Postgres(tx) => {
+                let ($c, $text) = (&mut **tx, sql.postgres);
+                $body.map_err(|source| StoreError::statement($text, source))
+            }
+        }
+    }};
+}
+
+impl Tx {
+    /// Runs a statement; the number of rows that it touched.
+    pub(crate) async fn execute<const N: usize>(&mut self, sql: impl Into<Sql>, args: [Arg; N]) -> StoreResult<u64> {
+        on!(self, sql, |connection, text| bound!(sqlx::query(text), args)
+            .execute(connection)
+            .await
+            .map(|done| done.rows_affected()))
+    }
+
+    /// Every row of a statement; callers bound the number.
+    pub(crate) async fn all<T: Row, const N: usize>(
+        &mut self,
+        sql: impl Into<Sql>,
+        args: [Arg; N],
+    ) -> StoreResult<Vec<T>> {
+        on!(self, sql, |connection, text| bound!(sqlx::query_as(text), args).fetch_all(connection).await)
+    }
+
+    /// The first row of a statement, if any.
+    pub(crate) async fn optional<T: Row, const N: usize>(
+        &mut self,
+        sql: impl Into<Sql>,
+        args: [Arg; N],
+    ) -> StoreResult<Option<T>> {
+        on!(self, sql, |connection, text| bound!(sqlx::query_as(text), args).fetch_optional(connection).await)
+    }
+
+    /// The one row of a statement that always has one.
+    pub(crate) async fn one<T: Row, const N: usize>(
+        &mut self,
+        sql: impl Into<Sql>,
+        args: [Arg; N],
+    ) -> StoreResult<T> {
+        on!(self, sql, |connection, text| bound!(sqlx::query_as(text), args).fetch_one(connection).await)
+    }
+
+    /// Makes it durable.
+    pub(crate) async fn commit(self) -> StoreResult<()> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await,
+        }
+        .map_err(StoreError::Commit)
+    }
+}
+
+impl Db {
+    /// Begins a transaction that may write.
+    pub(crate) async fn begin(&self) -> StoreResult<Tx> {
+        match self {
+            // A deferred transaction that turns writer fails at once when another process writes; an immediate one waits.
+            Self::Sqlite { writer, .. } => writer.begin_with("begin immediate").await.map(Tx::Sqlite),
+            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+        }
+        .map_err(StoreError::Begin)
+    }
+
+    /// Every row of a reading statement, outside any transaction.
+    pub(crate) async fn all<T: Row, const N: usize>(&self, sql: impl Into<Sql>, args: [Arg; N]) -> StoreResult<Vec<T>> {
+        let sql: Sql = sql.into();
+        match self {
+            Self::Sqlite { readers, .. } => bound!(sqlx::query_as(sql.sqlite), args).fetch_all(readers).await,
+            Self::Postgres(pool) => bound!(sqlx::query_as(sql.postgres), args).fetch_all(pool).await,
+        }
+        .map_err(|source| StoreError::statement(sql.sqlite, source))
+    }
+
+    /// The first row of a reading statement, outside any transaction.
+    pub(crate) async fn optional<T: Row, const N: usize>(
+        &self,
+        sql: impl Into<Sql>,
+        args: [Arg; N],
+    ) -> StoreResult<Option<T>> {
+        let sql: Sql = sql.into();
+        match self {
+            Self::Sqlite { readers, .. } => bound!(sqlx::query_as(sql.sqlite), args).fetch_optional(readers).await,
+            Self::Postgres(pool) => bound!(sqlx::query_as(sql.postgres), args).fetch_optional(pool).await,
+        }
+        .map_err(|source| StoreError::statement(sql.sqlite, source))
+    }
+
+    /// Prepares a statement without running it.
+    pub(crate) async fn prepare(&self, sql: impl Into<Sql>) -> StoreResult<()> {
+        use sqlx::{Executor, SqlSafeStr};
+        let sql: Sql = sql.into();
+        match self {
+            Self::Sqlite { readers, .. } => readers.prepare(sql.sqlite.into_sql_str()).await.map(drop),
+            Self::Postgres(pool) => pool.prepare(sql.postgres.into_sql_str()).await.map(drop),
+        }
+        .map_err(|source| StoreError::statement(sql.sqlite, source))
+    }
+}

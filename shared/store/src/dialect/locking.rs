@@ -1,0 +1,66 @@
+//! Statements that pick rows which others want, too.
+//!
+//! On Postgres they lock what they pick and skip what others have picked. SQLite has one writer at a time, so there is
+//! nothing to lock and no syntax for it.
+
+use crate::db::Sql;
+
+macro_rules! picking {
+    ($before:literal, $lock:literal, $after:literal) => {
+        Sql { sqlite: concat!($before, $after), postgres: concat!($before, $lock, $after) }
+    };
+}
+
+/// Claims at most `$4` messages of sender `$1` in lane `$2` that are due at `$3`, under lease `$5`.
+pub(crate) const CLAIM_LANE: Sql = picking!(
+    "update messages set state = 'claimed', lease_id = $5, updated_at = $3
+where id in (
+  select id from messages
+  where state = 'queued' and sender_id = $1 and lane = $2 and due_at <= $3
+  order by due_at, id limit $4",
+    " for update skip locked",
+    ")
+returning id, job_id, recipient_id, (select phone from recipients where recipients.id = messages.recipient_id) as phone,
+  (select fields from message_fields where message_id = messages.id) as fields, due_at, expires_at"
+);
+
+/// The job that is to be planned next.
+pub(crate) const CLAIM_JOB: Sql = picking!(
+    "select id, tenant_id, kind, body, sender_id, control, audience, cursor, created_at from jobs
+where state = 'accepted' order by id limit 1",
+    " for update skip locked",
+    ""
+);
+
+/// The events that are to be applied next, at most `$1`.
+pub(crate) const CLAIM_EVENTS: Sql = picking!(
+    "select id, provider, body, allowed from events where state = 'new' order by id limit $1",
+    " for update skip locked",
+    ""
+);
+
+/// The messages with ids in `$1`, in the order of ids, so that no two transactions wait for each other.
+pub(crate) const LOCK_MESSAGES: Sql = picking!(
+    "select id, job_id, sender_id, recipient_id, state, attempts, tries, pair_throttles from messages
+where id in (select cast(value as bigint) from json_each($1)) order by id",
+    " for update",
+    ""
+);
+
+/// The pace of the senders with ids in `$1`, in the order of ids.
+pub(crate) const LOCK_PACE: Sql = picking!(
+    "select sender_id, effective_rate_milli, parked_until, park_streak from pace
+where sender_id in (select cast(value as bigint) from json_each($1)) order by sender_id",
+    " for update",
+    ""
+);
+
+/// Takes at most `$3` items of line `$1` that are available at `$2`; they come back at `$4` unless they are removed.
+pub(crate) const TAKE_LINE_ITEMS: Sql = picking!(
+    "update line_items set available_at = $4
+where id in (
+  select id from line_items where line = $1 and available_at <= $2 order by available_at, id limit $3",
+    " for update skip locked",
+    ")
+returning id, body"
+);

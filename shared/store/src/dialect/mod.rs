@@ -1,0 +1,21 @@
+//! The few statements that must differ between the databases, each with its reason.
+
+use crate::db::Sql;
+
+mod clock;
+mod locking;
+
+pub(crate) use clock::{REANCHOR_SLOTS, RESERVE_SLOTS};
+pub(crate) use locking::{CLAIM_LANE, CLAIM_EVENTS, CLAIM_JOB, LOCK_MESSAGES, LOCK_PACE, TAKE_LINE_ITEMS};
+
+/// Every statement of this folder, for the test that prepares them all.
+pub(crate) const STATEMENTS: &[(&str, Sql)] = &[
+    ("RESERVE_SLOTS", RESERVE_SLOTS),
+    ("REANCHOR_SLOTS", REANCHOR_SLOTS),
+    ("CLAIM_LANE", CLAIM_LANE),
+    ("CLAIM_EVENTS", CLAIM_EVENTS),
+    ("CLAIM_JOB", CLAIM_JOB),
+    ("LOCK_MESSAGES", LOCK_MESSAGES),
+    ("LOCK_PACE", LOCK_PACE),
+    ("TAKE_LINE_ITEMS", TAKE_LINE_ITEMS),
+];

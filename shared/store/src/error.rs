@@ -1,0 +1,95 @@
+//! What can go wrong with the ledger.
+
+use kabar_domain::{content::MissingField, job::JobId};
+
+/// A result of the store.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// What went wrong with the ledger, and where.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database could not be opened.
+    #[error("cannot open the ledger at {place}: check KABAR_DATABASE_URL and that the place can be reached and written")]
+    Open {
+        /// Where, without credentials.
+        place: String,
+        /// The driver's error.
+        source: sqlx::Error,
+    },
+    /// The tables could not be brought up to date.
+    #[error("cannot bring the ledger's tables up to date")]
+    Migrate(#[source] Box<sqlx::migrate::MigrateError>),
+    /// The tables are not up to date.
+    #[error("the ledger's tables are not up to date: run `kabar migrate`")]
+    NotMigrated,
+    /// A transaction could not begin.
+    #[error("cannot begin a transaction in the ledger")]
+    Begin(#[source] sqlx::Error),
+    /// A statement failed.
+    #[error("a statement of the ledger failed ({statement})")]
+    Statement {
+        /// How the statement begins.
+        statement: String,
+        /// The driver's error.
+        source: sqlx::Error,
+    },
+    /// A transaction could not be made durable; whether it was is unknown.
+    #[error("cannot commit to the ledger")]
+    Commit(#[source] sqlx::Error),
+    /// A sealed value cannot be read with the master key at hand.
+    #[error("a sealed value cannot be read: set KABAR_MASTER_KEY to the key that the ledger was written with")]
+    Sealed,
+    /// The ledger holds something that this program does not understand.
+    #[error("the ledger holds {what} that cannot be read: {problem}")]
+    Unreadable {
+        /// What.
+        what: &'static str,
+        /// Why.
+        problem: String,
+    },
+    /// The same id was enqueued before with another body.
+    #[error("job {0} exists already with other contents: use another id, or send it exactly as before")]
+    DifferentJob(JobId),
+    /// There is no such thing.
+    #[error("there is no {what} {name:?}{hint}")]
+    NotFound {
+        /// What.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What to do, beginning with `: `; or empty.
+        hint: String,
+    },
+    /// What was asked for cannot be done now.
+    #[error("{0}")]
+    Refused(String),
+    /// A recipient lacks a value.
+    #[error(transparent)]
+    Missing(#[from] MissingField),
+    /// The writer has ended, as it does at shutdown.
+    #[error("the ledger's writer has ended")]
+    WriterEnded,
+}
+
+impl StoreError {
+    pub(crate) fn statement(text: &'static str, source: sqlx::Error) -> Self {
+        let statement = text.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
+        Self::Statement { statement, source }
+    }
+
+    pub(crate) fn not_found(what: &'static str, name: impl Into<String>) -> Self {
+        Self::NotFound { what, name: name.into(), hint: String::new() }
+    }
+
+    pub(crate) fn unreadable(what: &'static str, problem: impl ToString) -> Self {
+        Self::Unreadable { what, problem: problem.to_string() }
+    }
+
+    /// Whether the same call may go through later: the database was busy, away, full or chose this transaction as the
+    /// victim of a deadlock.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Begin(_) | Self::Commit(_) | Self::Statement { .. } | Self::Open { .. })
+    }
+}

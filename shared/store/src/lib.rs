@@ -1,0 +1,284 @@
+//! The ledger: the truth about every job, message, attempt and event, and when each may next be acted on.
+//!
+//! The only crate that knows SQL. One [`Store`] serves SQLite and Postgres: statements are one text for both, those few
+//! that must differ lie in `dialect`, and one conformance suite calls every public function on both.
+//!
+//! One file per noun. The life of a message goes through `jobs` (enqueued), `plan` (planned), `lanes` and `claims`
+//! (claimed, started), `outcomes` (settled), `receipts` (vouched for) and `doubts` (settled later).
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use ring::hmac;
+use sqlx::{
+    ConnectOptions,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+mod audience;
+mod blocks;
+mod broadcasts;
+mod claims;
+mod clock;
+mod db;
+mod dead_letters;
+mod dialect;
+mod doubts;
+mod error;
+mod events;
+mod groups;
+mod jobs;
+mod lanes;
+mod leases;
+mod lines;
+mod migrations;
+mod opaque;
+mod outcomes;
+mod pace;
+mod plan;
+mod receipts;
+mod recipients;
+mod schedules;
+mod seal;
+mod senders;
+mod status;
+mod story;
+mod templates;
+mod wake;
+mod writer;
+
+pub use audience::{AudienceRow, FileBroadcast};
+pub use blocks::Block;
+pub use broadcasts::{Broadcast, BroadcastState, ExportRow};
+pub use claims::{Claimed, StartRequest, Started};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use dead_letters::DeadLetter;
+pub use doubts::DoubtsSettled;
+pub use error::{StoreError, StoreResult};
+pub use events::{Applied, NewEvent};
+pub use groups::Group;
+pub use jobs::{Enqueued, JobContent, JobSummary};
+pub use lanes::{DueSender, LANE_JOB_MASK};
+pub use leases::{Lease, LeaseId};
+pub use lines::LineItem;
+pub use outcomes::{SettlePolicy, Settled, Settlement};
+pub use pace::{PaceView, Parking, Reservation, SlotRequest};
+pub use plan::Planned;
+pub use recipients::{NewRecipient, Recipient};
+pub use schedules::Schedule;
+pub use senders::{NewSender, Sender, SenderChange};
+pub use status::{SenderStatus, Status};
+pub use story::{AttemptStory, MessageStory, MessageSummary};
+pub use templates::StoredTemplate;
+pub use wake::{Topic, Wake};
+pub use writer::{Writer, WriterHandle};
+
+/// The tenant of everything on one machine.
+pub const DEFAULT_TENANT: TenantId = TenantId(1);
+
+/// Who owns senders, recipients, templates and jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TenantId(pub i64);
+
+/// Where the ledger is and how to open it.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The database.
+    pub place: Place,
+    /// Seals credentials and contents; none stores them as they are.
+    pub master_key: Option<[u8; 32]>,
+    /// The most connections that this process holds (Postgres) or reads with (SQLite).
+    pub max_connections: u32,
+    /// How long a statement may take on Postgres before the server ends it.
+    pub statement_timeout: Duration,
+    /// How long to wait for a connection, or for another process's write to end.
+    pub connect_timeout: Duration,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Where the ledger is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A SQLite file; made where it is absent.
+    File(PathBuf),
+    /// A Postgres address, with its credentials.
+    Postgres(String),
+}
+
+impl StoreOptions {
+    /// The usual options for `place`.
+    #[must_use]
+    pub fn at(place: Place) -> Self {
+        Self {
+            place,
+            master_key: None,
+            max_connections: 10,
+            statement_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// The ledger. Cheap to clone; all clones share connections and bells.
+#[derive(Clone, Debug)]
+pub struct Store {
+    db: db::Db,
+    clock: Arc<dyn Clock>,
+    wake: Wake,
+    sealer: Arc<seal::Sealer>,
+    opaque_key: Arc<tokio::sync::OnceCell<hmac::Key>>,
+}
+
+impl Store {
+    /// Opens the ledger. The tables are as they are: see [`Store::migrate`].
+    ///
+    /// # Errors
+    /// When the place cannot be reached, opened or written.
+    pub async fn open(options: &StoreOptions) -> StoreResult<Self> {
+        let db = match &options.place {
+            Place::File(path) => {
+                let open = |source| StoreError::Open { place: path.display().to_string(), source };
+                open_sqlite(path, options).await.map_err(open)?
+            }
+            Place::Postgres(url) => {
+                let place = url.rsplit_once('@').map_or("postgres", |(_, place)| place).to_owned();
+                open_postgres(url, options).await.map_err(|source| StoreError::Open { place, source })?
+            }
+        };
+        Ok(Self {
+            db,
+            clock: options.clock.clone(),
+            wake: Wake::default(),
+            sealer: Arc::new(seal::Sealer::new(options.master_key.as_ref())?),
+            opaque_key: Arc::default(),
+        })
+    }
+
+    /// Closes every connection once what runs has ended.
+    pub async fn close(&self) {
+        match &self.db {
+            db::Db::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            db::Db::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// The bells of this process.
+    #[must_use]
+    pub const fn wake(&self) -> &Wake {
+        &self.wake
+    }
+
+    /// The time by this process's clock, in Unix milliseconds.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// Rings every bell whenever another process has changed a SQLite ledger, until dropped. Postgres is polled by the
+    /// workers themselves.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn notice_other_processes(&self, every: Duration) -> StoreResult<()> {
+        let db::Db::Sqlite { readers, .. } = &self.db else { return std::future::pending().await };
+        let failed = |source| StoreError::statement("pragma data_version", source);
+        // The version changes for this connection whenever any *other* connection commits, this process's own included.
+        let mut connection = readers.acquire().await.map_err(failed)?;
+        let mut last: i64 = 0;
+        loop {
+            let (version,): (i64,) =
+                sqlx::query_as("pragma data_version").fetch_one(&mut *connection).await.map_err(failed)?;
+            if version != last {
+                last = version;
+                Topic::ALL.into_iter().for_each(|topic| self.wake.ring(topic));
+            }
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    /// Prepares every statement against the tables as they are.
+    ///
+    /// # Errors
+    /// The first statement that does not fit.
+    pub async fn check_statements(&self) -> StoreResult<usize> {
+        let modules = [
+            audience::STATEMENTS,
+            blocks::STATEMENTS,
+            broadcasts::STATEMENTS,
+            claims::STATEMENTS,
+            dead_letters::STATEMENTS,
+            doubts::STATEMENTS,
+            events::STATEMENTS,
+            groups::STATEMENTS,
+            jobs::STATEMENTS,
+            lanes::STATEMENTS,
+            leases::STATEMENTS,
+            lines::STATEMENTS,
+            opaque::STATEMENTS,
+            outcomes::STATEMENTS,
+            pace::STATEMENTS,
+            plan::STATEMENTS,
+            receipts::STATEMENTS,
+            recipients::STATEMENTS,
+            schedules::STATEMENTS,
+            senders::STATEMENTS,
+            status::STATEMENTS,
+            story::STATEMENTS,
+            templates::STATEMENTS,
+        ];
+        let mut count = 0;
+        for (_, text) in modules.into_iter().flatten() {
+            self.db.prepare(*text).await?;
+            count += 1;
+        }
+        for (_, sql) in dialect::STATEMENTS {
+            self.db.prepare(*sql).await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+async fn open_sqlite(path: &std::path::Path, options: &StoreOptions) -> Result<db::Db, sqlx::Error> {
+    let connect = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // With WAL, NORMAL survives a killed process but not a power cut, which would forget that a message was sent.
+        .synchronous(SqliteSynchronous::Full)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .foreign_keys(false)
+        .busy_timeout(options.connect_timeout)
+        .pragma("cache_size", "-16000")
+        .pragma("temp_store", "memory")
+        .disable_statement_logging();
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(options.connect_timeout * 6)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(connect.clone())
+        .await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(options.max_connections.clamp(2, 8))
+        .acquire_timeout(options.connect_timeout * 3)
+        .connect_with(connect.pragma("cache_size", "-4000").read_only(false))
+        .await?;
+    Ok(db::Db::Sqlite { writer, readers })
+}
+
+async fn open_postgres(url: &str, options: &StoreOptions) -> Result<db::Db, sqlx::Error> {
+    let connect: PgConnectOptions = url.parse::<PgConnectOptions>()?.disable_statement_logging();
+    let timeout_ms = options.statement_timeout.as_millis().to_string();
+    let pool = PgPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(options.connect_timeout)
+        .connect_with(connect.application_name("kabar").options([("statement_timeout", timeout_ms.as_str())]))
+        .await?;
+    Ok(db::Db::Postgres(pool))
+}

@@ -1,0 +1,288 @@
+//! What an attempt came to, written down: the one place where outcomes become actions.
+//!
+//! An outcome is evidence about an attempt. Whoever reports it, however late, it settles that attempt; the message
+//! follows as long as the attempt is its latest and nothing better is known. What holds beyond the message (a parked
+//! sender, a block, a halt) is applied in the same transaction.
+
+use std::{collections::HashMap, time::Duration};
+
+use kabar_domain::{
+    message::MessageState,
+    outcome::{Decision, Outcome, Scope},
+};
+use serde::Serialize;
+
+use crate::{
+    Parking, Store, Topic,
+    audience::to_json,
+    blocks::NewBlock,
+    db::{Tx, args, statements},
+    dialect::LOCK_MESSAGES,
+    error::{StoreError, StoreResult},
+    jobs::json_list,
+};
+
+mod decide;
+
+use decide::{Change, Facts, decide};
+
+statements! {
+    MOVE = "update messages set state = change.state, reason = change.reason, due_at = coalesce(change.due, messages.due_at),
+  tries = change.tries, pair_throttles = change.pair_throttles, lease_id = null, updated_at = $2
+from (select cast(value->>'id' as bigint) as id, value->>'state' as state, value->>'reason' as reason,
+    cast(value->>'due' as bigint) as due, cast(value->>'tries' as bigint) as tries,
+    cast(value->>'pair_throttles' as bigint) as pair_throttles
+  from json_each($1)) change
+where messages.id = change.id";
+    SETTLE_ATTEMPTS = "update attempts set outcome = settled.outcome, code = settled.code, meaning = settled.meaning,
+  provider_message_id = coalesce(attempts.provider_message_id, settled.provider_message_id),
+  ended_at = coalesce(attempts.ended_at, $2)
+from (select cast(value->>'message' as bigint) as message_id, cast(value->>'number' as bigint) as number,
+    value->>'outcome' as outcome, cast(value->>'code' as bigint) as code, value->>'meaning' as meaning,
+    value->>'provider_message_id' as provider_message_id
+  from json_each($1)) settled
+where attempts.message_id = settled.message_id and attempts.number = settled.number
+  and (attempts.outcome is null or attempts.outcome in ('in_doubt', 'absent', 'accepted'))";
+    /// The doubled condition lets SQLite see that the index on a recipient's open messages fits.
+    DELAY_PAIR = "update messages set due_at = $3, updated_at = $4
+where recipient_id = $1 and sender_id = $2 and state = 'queued' and state in ('queued', 'claimed', 'sending')
+  and due_at < $3";
+    HOLD_BROADCAST = "update jobs set held_until = $2 where id = $1 and kind = 'broadcast' and held_until < $2";
+}
+
+/// What bounds retries, parking and doubt.
+#[derive(Debug, Clone, Copy)]
+pub struct SettlePolicy {
+    /// The most tries that a message may spend.
+    pub max_tries: u32,
+    /// The first delay after a spent try; it doubles with each.
+    pub retry_first: Duration,
+    /// The longest delay after a spent try.
+    pub retry_most: Duration,
+    /// The first parking of a throttled sender, where the provider asks for none; it doubles with each.
+    pub park_first: Duration,
+    /// The longest parking that growth comes to.
+    pub park_most: Duration,
+    /// How long doubt waits for evidence.
+    pub doubt_grace: Duration,
+}
+
+impl Default for SettlePolicy {
+    fn default() -> Self {
+        Self {
+            max_tries: 8,
+            retry_first: Duration::from_secs(2),
+            retry_most: Duration::from_secs(900),
+            park_first: Duration::from_secs(1),
+            park_most: Duration::from_secs(300),
+            doubt_grace: Duration::from_secs(600),
+        }
+    }
+}
+
+/// One attempt's outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The message.
+    pub message_id: i64,
+    /// The attempt's number.
+    pub number: i64,
+    /// What it came to.
+    pub outcome: Outcome,
+}
+
+/// Who tells of an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The provider's answer to the request.
+    Answer,
+    /// A receipt, perhaps hours later.
+    Receipt,
+}
+
+/// What settling did beyond the messages themselves; for logs and metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Senders that were parked, with the scope and the reason.
+    pub parked: Vec<(i64, Scope, String)>,
+    /// Senders that were halted, with what to do.
+    pub halted: Vec<(i64, String)>,
+    /// What a person should hear of.
+    pub alerts: Vec<String>,
+    /// Messages that came into doubt.
+    pub doubts: u64,
+    /// Messages that wait again.
+    pub requeued: u64,
+}
+
+#[derive(sqlx::FromRow)]
+pub(crate) struct MessageRow {
+    pub(crate) id: i64,
+    pub(crate) job_id: i64,
+    pub(crate) sender_id: i64,
+    pub(crate) recipient_id: i64,
+    pub(crate) state: String,
+    pub(crate) attempts: i64,
+    pub(crate) tries: i64,
+    pub(crate) pair_throttles: i64,
+}
+
+#[derive(Serialize)]
+struct SettledAttempt<'a> {
+    message: i64,
+    number: i64,
+    outcome: Decision,
+    code: Option<i64>,
+    meaning: &'a str,
+    provider_message_id: Option<&'a str>,
+}
+
+impl Store {
+    /// Writes down what attempts came to, with all that follows from it, in one transaction.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written; then nothing of it holds, and it may be called again.
+    pub async fn settle(&self, settlements: &[Settlement], policy: &SettlePolicy) -> StoreResult<Settled> {
+        let mut tx = self.db.begin().await?;
+        let settled = self.settle_in(&mut tx, settlements, policy, Source::Answer).await?;
+        tx.commit().await?;
+        self.wake.ring(Topic::Messages);
+        Ok(settled)
+    }
+
+    pub(crate) async fn settle_in(
+        &self,
+        tx: &mut Tx,
+        settlements: &[Settlement],
+        policy: &SettlePolicy,
+        source: Source,
+    ) -> StoreResult<Settled> {
+        if settlements.is_empty() {
+            return Ok(Settled::default());
+        }
+        let now = self.now_ms();
+        let messages = lock_messages(tx, settlements.iter().map(|one| one.message_id)).await?;
+        let mut changes: Vec<Change> = Vec::with_capacity(settlements.len());
+        let mut beyond: Vec<(&MessageRow, &Outcome, Change)> = Vec::new();
+        for settlement in settlements {
+            let Some(message) = messages.get(&settlement.message_id) else { continue };
+            let state: MessageState =
+                message.state.parse().map_err(|error| StoreError::unreadable("a message's state", error))?;
+            let facts = Facts {
+                id: message.id,
+                state,
+                is_latest: message.attempts == settlement.number,
+                tries: message.tries,
+                pair_throttles: message.pair_throttles,
+            };
+            let Some(change) = decide(&facts, &settlement.outcome, source, policy, now, fastrand::f64()) else { continue };
+            if settlement.outcome.decision != Decision::Accepted {
+                beyond.push((message, &settlement.outcome, change.clone()));
+            }
+            changes.push(change);
+        }
+        if !changes.is_empty() {
+            tx.execute(MOVE, args![to_json(&changes)?, now]).await?;
+        }
+        write_attempts(tx, settlements, now).await?;
+        let requeued = changes.iter().filter(|change| change.state == MessageState::Queued).count() as u64;
+        Ok(Settled { requeued, ..self.apply_beyond(tx, &beyond, policy, now).await? })
+    }
+
+    /// What holds beyond the messages: parked and halted senders, blocks, delayed pairs, held broadcasts.
+    async fn apply_beyond(
+        &self,
+        tx: &mut Tx,
+        beyond: &[(&MessageRow, &Outcome, Change)],
+        policy: &SettlePolicy,
+        now: i64,
+    ) -> StoreResult<Settled> {
+        let mut settled = Settled::default();
+        let mut blocks = Vec::new();
+        for (message, outcome, change) in beyond {
+            if outcome.alert {
+                settled.alerts.push(format!("{} {}", outcome.meaning, outcome.advice).trim().to_owned());
+            }
+            match (outcome.decision, outcome.scope) {
+                (Decision::Throttled, Scope::Pair) => {
+                    if let Some(due) = change.due {
+                        tx.execute(DELAY_PAIR, args![message.recipient_id, message.sender_id, due, now]).await?;
+                    }
+                }
+                (Decision::Throttled, scope) => {
+                    let parking = Parking {
+                        scope,
+                        delay: outcome.delay,
+                        first: policy.park_first,
+                        most: policy.park_most,
+                        reason: &outcome.meaning,
+                        cut: true,
+                    };
+                    let ids = self.park_in(tx, message.sender_id, &parking).await?;
+                    settled.parked.extend(ids.into_iter().map(|id| (id, scope, outcome.meaning.clone())));
+                }
+                (Decision::Halt, scope) => {
+                    let ids = crate::pace::scope_ids(tx, message.sender_id, scope).await?;
+                    let reason = format!("{} {}", outcome.meaning, outcome.advice).trim().to_owned();
+                    if crate::senders::halt_senders(tx, &ids, &reason, now).await? > 0 {
+                        settled.halted.extend(ids.into_iter().map(|id| (id, reason.clone())));
+                    }
+                }
+                (Decision::Blocked, _) => blocks.push(NewBlock {
+                    recipient_id: message.recipient_id,
+                    channel: self.channel_of_sender(tx, message.sender_id).await?,
+                    reason: outcome.meaning.clone(),
+                    code: outcome.code,
+                    source: format!("message {}", message.id),
+                }),
+                (Decision::OptedOut, _) => {
+                    crate::recipients::opt_out(tx, message.recipient_id, &outcome.meaning, now).await?;
+                }
+                (Decision::Failed, Scope::Recipient) => {
+                    crate::recipients::mark_unreachable(tx, &[message.recipient_id], now).await?;
+                }
+                (Decision::TemplatePaused, _) => {
+                    if let Some(due) = change.due {
+                        tx.execute(HOLD_BROADCAST, args![message.job_id, due]).await?;
+                    }
+                }
+                (Decision::InDoubt, _) => settled.doubts += 1,
+                _ => {}
+            }
+        }
+        if !blocks.is_empty() {
+            crate::blocks::block_recipients(tx, &blocks, now).await?;
+        }
+        settled.parked.sort_unstable_by_key(|(id, ..)| *id);
+        settled.parked.dedup_by_key(|(id, ..)| *id);
+        Ok(settled)
+    }
+}
+
+/// Locks messages in the order of their ids; those that exist, by id.
+pub(crate) async fn lock_messages(
+    tx: &mut Tx,
+    ids: impl Iterator<Item = i64>,
+) -> StoreResult<HashMap<i64, MessageRow>> {
+    let mut ids: Vec<i64> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let rows: Vec<MessageRow> = tx.all(LOCK_MESSAGES, args![json_list(&ids)]).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
+
+async fn write_attempts(tx: &mut Tx, settlements: &[Settlement], now: i64) -> StoreResult<()> {
+    let attempts: Vec<SettledAttempt<'_>> = settlements
+        .iter()
+        .map(|one| SettledAttempt {
+            message: one.message_id,
+            number: one.number,
+            outcome: one.outcome.decision,
+            code: one.outcome.code,
+            meaning: &one.outcome.meaning,
+            provider_message_id: one.outcome.provider_message_id.as_deref(),
+        })
+        .collect();
+    tx.execute(SETTLE_ATTEMPTS, args![to_json(&attempts)?, now]).await?;
+    Ok(())
+}

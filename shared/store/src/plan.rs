@@ -1,0 +1,303 @@
+//! From a job to its messages: in chunks, resumably, never twice.
+//!
+//! Each chunk is one transaction that writes messages and moves the job's cursor, so a planner that dies loses nothing and
+//! repeats nothing; the unique key (job, recipient, part) keeps even a repeat from doubling a message. On Postgres the job's
+//! row is locked meanwhile and other planners skip it.
+
+use kabar_domain::{
+    content::{Content, Fields},
+    job::{Audience, Job},
+    message::{MessageState, SkipReason},
+    reminder,
+    template::Template,
+};
+use serde::Serialize;
+
+use crate::{
+    Store, TenantId, Topic,
+    audience::to_json,
+    db::{Tx, args, statements},
+    dialect::CLAIM_JOB,
+    error::{StoreError, StoreResult},
+    lanes::lane,
+    recipients::upsert_recipients,
+};
+
+/// The most messages that are planned in one transaction.
+const CHUNK: i64 = 1_000;
+
+statements! {
+    FROM_AUDIENCE = "select a.position as cursor, a.recipient_id, a.fields, r.name, r.opted_out_at,
+  (select count(*) from blocks b where b.recipient_id = a.recipient_id and b.channel = $4) as blocked
+from audience a join recipients r on r.id = a.recipient_id
+where a.job_id = $1 and a.position >= $2 order by a.position limit $3";
+    FROM_GROUP = "select g.recipient_id as cursor, g.recipient_id, r.fields, r.name, r.opted_out_at,
+  (select count(*) from blocks b where b.recipient_id = g.recipient_id and b.channel = $4) as blocked
+from group_members g join recipients r on r.id = g.recipient_id
+where g.group_id = $1 and g.recipient_id >= $2 and g.added_at <= $5 order by g.recipient_id limit $3";
+    GROUP = "select id from groups where tenant_id = $1 and name = $2";
+    ONE = "select cast(0 as bigint) as cursor, r.id as recipient_id, cast(null as text) as fields, r.name, r.opted_out_at,
+  (select count(*) from blocks b where b.recipient_id = r.id and b.channel = $2) as blocked
+from recipients r where r.id = $1";
+    INSERT = "insert into messages (job_id, sender_id, recipient_id, part, lane, state, reason, due_at, expires_at,
+  attempts, tries, pair_throttles, created_at, updated_at)
+select $1, $2, cast(value->>'recipient' as bigint), cast(value->>'part' as bigint), $3, value->>'state',
+  value->>'reason', cast(value->>'due' as bigint), cast(value->>'expires' as bigint), 0, 0, 0, $4, $4
+from json_each($5) where true
+on conflict (job_id, recipient_id, part) do nothing
+returning id, recipient_id";
+    INSERT_FIELDS = "insert into message_fields (message_id, fields)
+select cast(value->>'message' as bigint), value->>'fields' from json_each($1) where true
+on conflict (message_id) do nothing";
+    ADVANCE = "update jobs set cursor = $2, audience = audience + $3, state = $4, planned_at = $5 where id = $1";
+    TEMPLATE = "select status, definition from templates where tenant_id = $1 and name = $2 and language = $3";
+    CHANNEL = "select provider from senders where id = $1";
+}
+
+/// What one step of planning did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Planned {
+    /// The job, by the ledger's id.
+    pub job_id: i64,
+    /// Messages that were written.
+    pub messages: u64,
+    /// Whether the job is planned to its end.
+    pub finished: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct PlannedJob {
+    id: i64,
+    tenant_id: i64,
+    body: String,
+    sender_id: i64,
+    control: String,
+    cursor: i64,
+    created_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Candidate {
+    cursor: i64,
+    recipient_id: i64,
+    fields: Option<String>,
+    name: Option<String>,
+    opted_out_at: Option<i64>,
+    blocked: i64,
+}
+
+#[derive(Serialize)]
+struct NewMessage {
+    recipient: i64,
+    part: i64,
+    state: &'static str,
+    reason: Option<&'static str>,
+    due: i64,
+    expires: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct NewFields {
+    message: i64,
+    fields: String,
+}
+
+/// What a chunk came to: its messages, the values of their recipients, and where the next begins.
+#[derive(Default)]
+struct Chunk {
+    messages: Vec<NewMessage>,
+    fields: std::collections::HashMap<i64, String>,
+    next: i64,
+    finished: bool,
+}
+
+impl Store {
+    /// Plans the next chunk of the oldest unplanned job; nothing where there is none, or others are at it.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written. The chunk may then be planned again.
+    pub async fn plan_next(&self) -> StoreResult<Option<Planned>> {
+        let mut tx = self.db.begin().await?;
+        let Some(row) = tx.optional::<PlannedJob, _>(CLAIM_JOB, args![]).await? else { return Ok(None) };
+        let job = self.open_job(row.body.clone())?;
+        let chunk = if row.control == "cancelled" {
+            Chunk { next: row.cursor, finished: true, ..Chunk::default() }
+        } else {
+            self.plan_chunk(&mut tx, &row, &job).await?
+        };
+        let messages = self.write_chunk(&mut tx, &row, &job, &chunk).await?;
+        tx.commit().await?;
+        if messages > 0 {
+            self.wake.ring(Topic::Messages);
+        }
+        Ok(Some(Planned { job_id: row.id, messages, finished: chunk.finished }))
+    }
+
+    async fn plan_chunk(&self, tx: &mut Tx, row: &PlannedJob, job: &Job) -> StoreResult<Chunk> {
+        let provider: (String,) = tx.one(CHANNEL, args![row.sender_id]).await?;
+        let channel = crate::senders::channel_of(&provider.0)?;
+        let gate = gate_of(tx, row.tenant_id, job).await?;
+        match job {
+            Job::Broadcast(broadcast) => {
+                let candidates = candidates(tx, row, &broadcast.audience, channel).await?;
+                let due = broadcast.send_at.map_or(row.created_at, |at| at.timestamp_millis());
+                let expires = broadcast.expires_at.map(|at| at.timestamp_millis());
+                let wanted = broadcast.content.fields();
+                let mut chunk = Chunk {
+                    next: candidates.last().map_or(row.cursor, |last| last.cursor + 1),
+                    finished: i64::try_from(candidates.len()).unwrap_or(CHUNK) < CHUNK,
+                    ..Chunk::default()
+                };
+                for candidate in candidates {
+                    let (state, reason, fields) = self.look_at(&candidate, &broadcast.content, &wanted, gate)?;
+                    if let Some(fields) = fields {
+                        chunk.fields.insert(candidate.recipient_id, fields);
+                    }
+                    chunk.messages.push(NewMessage { recipient: candidate.recipient_id, part: 0, state, reason, due, expires });
+                }
+                Ok(chunk)
+            }
+            Job::Send(send) => {
+                let due = send.send_at.map_or(row.created_at, |at| at.timestamp_millis());
+                let times = [(0, due, send.expires_at.map(|at| at.timestamp_millis()))];
+                self.plan_single(tx, row, &send.to, channel, gate, &times).await
+            }
+            Job::Reminder(reminder) => {
+                let enqueued_at = chrono::DateTime::from_timestamp_millis(row.created_at).unwrap_or_default();
+                let plan = reminder::plan(reminder.due, &reminder.before, reminder.at, reminder.timezone, enqueued_at);
+                let times: Vec<_> = plan
+                    .into_iter()
+                    .map(|one| {
+                        let part = i64::from(one.before.0);
+                        (part, one.not_before.timestamp_millis(), Some(one.expires_at.timestamp_millis()))
+                    })
+                    .collect();
+                self.plan_single(tx, row, &reminder.to, channel, gate, &times).await
+            }
+        }
+    }
+
+    /// Messages to one recipient, each a part with its time and expiry.
+    async fn plan_single(
+        &self,
+        tx: &mut Tx,
+        row: &PlannedJob,
+        to: &kabar_domain::phone::PhoneNumber,
+        channel: &str,
+        gate: Gate,
+        times: &[(i64, i64, Option<i64>)],
+    ) -> StoreResult<Chunk> {
+        let ids = upsert_recipients(tx, TenantId(row.tenant_id), [(to, None, None)], self.now_ms()).await?;
+        let id = ids.values().next().copied().unwrap_or_default();
+        let candidate: Candidate = tx.one(ONE, args![id, channel]).await?;
+        let (state, reason) = state_of(&candidate, gate);
+        let messages = times
+            .iter()
+            .map(|&(part, due, expires)| NewMessage { recipient: id, part, state, reason, due, expires })
+            .collect();
+        Ok(Chunk { messages, next: 1, finished: true, ..Chunk::default() })
+    }
+
+    /// The state that a recipient's message of a broadcast begins in, and the values it needs.
+    fn look_at(
+        &self,
+        candidate: &Candidate,
+        content: &Content,
+        wanted: &std::collections::BTreeSet<String>,
+        gate: Gate,
+    ) -> StoreResult<(&'static str, Option<&'static str>, Option<String>)> {
+        let (state, reason) = state_of(candidate, gate);
+        if wanted.is_empty() || reason.is_some() {
+            return Ok((state, reason, None));
+        }
+        let mut fields: Fields = match &candidate.fields {
+            Some(text) => serde_json::from_str(&self.sealer.open(text.clone())?)
+                .map_err(|error| StoreError::unreadable("a recipient's fields", error))?,
+            None => Fields::new(),
+        };
+        if let Some(name) = &candidate.name {
+            fields.entry("name".to_owned()).or_insert_with(|| name.clone());
+        }
+        fields.retain(|name, value| wanted.contains(name) && !value.is_empty());
+        if fields.len() < wanted.len() || content.for_recipient(&fields).is_err() {
+            return Ok((MessageState::Skipped.as_str(), Some(SkipReason::MissingParameter.as_str()), None));
+        }
+        Ok((state, None, Some(self.sealer.seal(to_json(&fields)?)?)))
+    }
+
+    async fn write_chunk(&self, tx: &mut Tx, row: &PlannedJob, job: &Job, chunk: &Chunk) -> StoreResult<u64> {
+        let now = self.now_ms();
+        let lane = lane(job.priority(), matches!(job, Job::Broadcast(_)).then_some(row.id));
+        let mut written: Vec<(i64, i64)> = Vec::new();
+        if !chunk.messages.is_empty() {
+            let values = args![row.id, row.sender_id, lane, now, to_json(&chunk.messages)?];
+            written = tx.all(INSERT, values).await?;
+        }
+        let fields: Vec<NewFields> = written
+            .iter()
+            .filter_map(|(message, recipient)| {
+                chunk.fields.get(recipient).map(|fields| NewFields { message: *message, fields: fields.clone() })
+            })
+            .collect();
+        if !fields.is_empty() {
+            tx.execute(INSERT_FIELDS, args![to_json(&fields)?]).await?;
+        }
+        let count = i64::try_from(written.len()).unwrap_or(i64::MAX);
+        let (state, planned_at) = if chunk.finished { ("planned", Some(now)) } else { ("accepted", None) };
+        tx.execute(ADVANCE, args![row.id, chunk.next, count, state, planned_at]).await?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+async fn candidates(tx: &mut Tx, row: &PlannedJob, audience: &Audience, channel: &str) -> StoreResult<Vec<Candidate>> {
+    match audience {
+        Audience::Recipients(_) | Audience::File(_) => {
+            tx.all(FROM_AUDIENCE, args![row.id, row.cursor, CHUNK, channel]).await
+        }
+        Audience::Group(name) => {
+            let Some((group,)) = tx.optional::<(i64,), _>(GROUP, args![row.tenant_id, name.as_str()]).await? else {
+                return Ok(Vec::new());
+            };
+            tx.all(FROM_GROUP, args![group, row.cursor, CHUNK, channel, row.created_at]).await
+        }
+    }
+}
+
+/// Why a recipient of this job would be skipped, as far as the template decides it.
+#[derive(Debug, Clone, Copy)]
+struct Gate {
+    /// The template cannot be used any more.
+    disabled: bool,
+    /// Those who declined marketing are skipped: the template is marketing, or is a broadcast's and of unknown category.
+    marketing: bool,
+}
+
+fn state_of(candidate: &Candidate, gate: Gate) -> (&'static str, Option<&'static str>) {
+    let reason = if candidate.blocked > 0 {
+        Some(SkipReason::RecipientBlocked)
+    } else if gate.marketing && candidate.opted_out_at.is_some() {
+        Some(SkipReason::OptedOut)
+    } else if gate.disabled {
+        Some(SkipReason::TemplateDisabled)
+    } else {
+        None
+    };
+    let state = if reason.is_some() { MessageState::Skipped } else { MessageState::Queued };
+    (state.as_str(), reason.map(SkipReason::as_str))
+}
+
+async fn gate_of(tx: &mut Tx, tenant_id: i64, job: &Job) -> StoreResult<Gate> {
+    let broadcast = matches!(job, Job::Broadcast(_));
+    let Content::Template(template) = job.content() else { return Ok(Gate { disabled: false, marketing: broadcast }) };
+    let values = args![tenant_id, template.name.as_str(), template.language.as_str()];
+    let Some((status, definition)) = tx.optional::<(String, String), _>(TEMPLATE, values).await? else {
+        return Ok(Gate { disabled: false, marketing: broadcast });
+    };
+    let known: Template =
+        serde_json::from_str(&definition).map_err(|error| StoreError::unreadable("a template", error))?;
+    let marketing = match known.category.as_str() {
+        "" => broadcast,
+        category => category == "MARKETING",
+    };
+    Ok(Gate { disabled: Template { status, ..known }.is_disabled(), marketing })
+}

@@ -1,0 +1,273 @@
+//! What providers report of messages later. Receipts only move forward; repeats and disorder change nothing.
+
+use std::collections::HashMap;
+
+use kabar_domain::{
+    message::{MessageState, ReceiptStatus},
+    report::Receipt,
+};
+use serde::Serialize;
+
+use crate::{
+    Settled, SettlePolicy, Settlement, Store,
+    audience::to_json,
+    db::{Tx, args, statements},
+    error::{StoreError, StoreResult},
+    outcomes::{Source, lock_messages},
+};
+
+statements! {
+    BY_PROVIDER_ID = "select provider_message_id, message_id, number from attempts
+where provider_message_id in (select value->>'id' from json_each($1))";
+    ATTEMPTS = "select attempts.message_id, attempts.number, attempts.started_at, attempts.outcome from attempts
+join (select cast(value->>'message' as bigint) as message_id, cast(value->>'number' as bigint) as number
+  from json_each($1)) wanted on wanted.message_id = attempts.message_id and wanted.number = attempts.number";
+    MARK = "update attempts set sent_at = coalesce(attempts.sent_at, marks.sent_at),
+  delivered_at = coalesce(attempts.delivered_at, marks.delivered_at),
+  read_at = coalesce(attempts.read_at, marks.read_at), failed_at = coalesce(attempts.failed_at, marks.failed_at),
+  provider_message_id = coalesce(attempts.provider_message_id, marks.provider_message_id)
+from (select cast(value->>'message' as bigint) as message_id, cast(value->>'number' as bigint) as number,
+    cast(value->>'sent' as bigint) as sent_at, cast(value->>'delivered' as bigint) as delivered_at,
+    cast(value->>'read' as bigint) as read_at, cast(value->>'failed' as bigint) as failed_at,
+    value->>'provider_message_id' as provider_message_id
+  from json_each($1)) marks
+where attempts.message_id = marks.message_id and attempts.number = marks.number";
+    ADVANCE = "update messages set state = change.state, reason = null, lease_id = null, updated_at = $2
+from (select cast(value->>'id' as bigint) as id, value->>'state' as state from json_each($1)) change
+where messages.id = change.id";
+    SENDER_HEARD = "update senders set receipts_through = case when receipts_through < $2 then $2 else receipts_through end,
+  last_receipt_at = $3 where id = $1";
+    KEEP_UNMATCHED = "insert into unmatched_receipts (provider_message_id, status, code, happened_at, received_at)
+select value->>'id', value->>'status', cast(value->>'code' as bigint), cast(value->>'at' as bigint), $2
+from json_each($1) where true
+on conflict (provider_message_id, status) do nothing";
+    NOW_MATCHED = "select unmatched_receipts.id, unmatched_receipts.provider_message_id, unmatched_receipts.status,
+  unmatched_receipts.happened_at, attempts.message_id, attempts.number
+from unmatched_receipts join attempts on attempts.provider_message_id = unmatched_receipts.provider_message_id
+where unmatched_receipts.received_at > $1 order by unmatched_receipts.id limit $2";
+    FORGET_UNMATCHED = "delete from unmatched_receipts where id in (select cast(value as bigint) from json_each($1))";
+}
+
+/// What applying receipts came to.
+#[derive(Debug, Default)]
+pub(crate) struct ReceiptsApplied {
+    pub(crate) matched: u64,
+    pub(crate) unmatched: u64,
+    pub(crate) settled: Settled,
+    /// Messages that were in doubt and are not any more.
+    pub(crate) doubts_settled: u64,
+}
+
+#[derive(Serialize, Default)]
+struct Marks {
+    message: i64,
+    number: i64,
+    sent: Option<i64>,
+    delivered: Option<i64>,
+    read: Option<i64>,
+    failed: Option<i64>,
+    provider_message_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Advance {
+    id: i64,
+    state: MessageState,
+}
+
+#[derive(Serialize)]
+struct AttemptKey {
+    message: i64,
+    number: i64,
+}
+
+#[derive(Serialize)]
+struct ProviderId<'a> {
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Unmatched<'a> {
+    id: &'a str,
+    status: ReceiptStatus,
+    code: Option<i64>,
+    at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct AttemptRow {
+    message_id: i64,
+    number: i64,
+    started_at: i64,
+    outcome: Option<String>,
+}
+
+/// A receipt and the attempt that it is about.
+type Matched<'a> = (i64, i64, &'a Receipt);
+
+impl Store {
+    /// Applies receipts in any order, with any repeats. Those of messages that nobody knows are kept.
+    pub(crate) async fn apply_receipts_in(
+        &self,
+        tx: &mut Tx,
+        receipts: &[Receipt],
+        policy: &SettlePolicy,
+    ) -> StoreResult<ReceiptsApplied> {
+        let (matched, unmatched) = self.match_receipts(tx, receipts).await?;
+        self.keep_unmatched(tx, &unmatched).await?;
+        let mut applied =
+            ReceiptsApplied { unmatched: unmatched.len() as u64, matched: matched.len() as u64, ..Default::default() };
+        if matched.is_empty() {
+            return Ok(applied);
+        }
+        let now = self.now_ms();
+        let mut messages = lock_messages(tx, matched.iter().map(|(message, ..)| *message)).await?;
+        let attempts = attempts_of(tx, &matched).await?;
+        tx.execute(MARK, args![to_json(&marks_of(&matched))?]).await?;
+
+        let mut advanced: HashMap<i64, MessageState> = HashMap::new();
+        let mut failures = Vec::new();
+        let mut heard: HashMap<i64, i64> = HashMap::new();
+        for &(message_id, number, receipt) in &matched {
+            let (Some(message), Some(attempt)) = (messages.get_mut(&message_id), attempts.get(&(message_id, number))) else {
+                continue;
+            };
+            let through = heard.entry(message.sender_id).or_default();
+            *through = (*through).max(attempt.started_at);
+            if message.attempts != number {
+                continue;
+            }
+            let state: MessageState =
+                message.state.parse().map_err(|error| StoreError::unreadable("a message's state", error))?;
+            // Believed absent and about to be sent again: that it left after all is better knowledge.
+            let believed_absent = attempt.outcome.as_deref() == Some("absent")
+                && matches!(state, MessageState::Queued | MessageState::Claimed);
+            let from = if believed_absent { MessageState::InDoubt } else { state };
+            let Some(next) = from.after_receipt(receipt.status) else { continue };
+            if matches!(from, MessageState::InDoubt | MessageState::Unresolved) {
+                applied.doubts_settled += 1;
+            }
+            match (&receipt.outcome, receipt.status) {
+                (Some(outcome), ReceiptStatus::Failed) => {
+                    failures.push(Settlement { message_id, number, outcome: outcome.clone() });
+                }
+                _ => {
+                    advanced.insert(message_id, next);
+                    next.as_str().clone_into(&mut message.state);
+                }
+            }
+        }
+        let advances: Vec<Advance> = advanced.into_iter().map(|(id, state)| Advance { id, state }).collect();
+        if !advances.is_empty() {
+            tx.execute(ADVANCE, args![to_json(&advances)?, now]).await?;
+        }
+        applied.settled = self.settle_in(tx, &failures, policy, Source::Receipt).await?;
+        let mut heard: Vec<(i64, i64)> = heard.into_iter().collect();
+        heard.sort_unstable();
+        for (sender_id, through) in heard {
+            tx.execute(SENDER_HEARD, args![sender_id, through, now]).await?;
+        }
+        Ok(applied)
+    }
+
+    async fn match_receipts<'a>(
+        &self,
+        tx: &mut Tx,
+        receipts: &'a [Receipt],
+    ) -> StoreResult<(Vec<Matched<'a>>, Vec<&'a Receipt>)> {
+        let mut matched = Vec::with_capacity(receipts.len());
+        let mut rest = Vec::new();
+        for receipt in receipts {
+            match receipt.opaque.as_deref().and_then(|opaque| self.attempt_of(opaque)) {
+                Some((message, number)) => matched.push((message, number, receipt)),
+                None => rest.push(receipt),
+            }
+        }
+        if rest.is_empty() {
+            return Ok((matched, rest));
+        }
+        let ids: Vec<ProviderId<'_>> = rest.iter().map(|receipt| ProviderId { id: &receipt.provider_message_id }).collect();
+        let known: Vec<(String, i64, i64)> = tx.all(BY_PROVIDER_ID, args![to_json(&ids)?]).await?;
+        let known: HashMap<String, (i64, i64)> = known.into_iter().map(|(id, m, n)| (id, (m, n))).collect();
+        let mut unmatched = Vec::new();
+        for receipt in rest {
+            match known.get(&receipt.provider_message_id) {
+                Some(&(message, number)) => matched.push((message, number, receipt)),
+                None => unmatched.push(receipt),
+            }
+        }
+        Ok((matched, unmatched))
+    }
+
+    async fn keep_unmatched(&self, tx: &mut Tx, unmatched: &[&Receipt]) -> StoreResult<()> {
+        if unmatched.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<Unmatched<'_>> = unmatched
+            .iter()
+            .map(|receipt| Unmatched {
+                id: &receipt.provider_message_id,
+                status: receipt.status,
+                code: receipt.outcome.as_ref().and_then(|outcome| outcome.code),
+                at: receipt.at.timestamp_millis(),
+            })
+            .collect();
+        tx.execute(KEEP_UNMATCHED, args![to_json(&rows)?, self.now_ms()]).await?;
+        Ok(())
+    }
+
+    /// Applies receipts that were kept because their message was not known then and is now: the answer to its request came
+    /// later than they did. Looks at those received since `since` (Unix milliseconds), at most `limit`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn apply_kept_receipts(&self, since: i64, limit: u32, policy: &SettlePolicy) -> StoreResult<u64> {
+        let mut tx = self.db.begin().await?;
+        let rows: Vec<(i64, String, String, i64, i64, i64)> =
+            tx.all(NOW_MATCHED, args![since, i64::from(limit)]).await?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let mut ids = Vec::with_capacity(rows.len());
+        let mut receipts = Vec::with_capacity(rows.len());
+        for (id, provider_message_id, status, at, message, number) in rows {
+            ids.push(id);
+            let Ok(status) = serde_json::from_value(serde_json::Value::String(status)) else { continue };
+            receipts.push(Receipt {
+                sender_address: String::new(),
+                provider_message_id,
+                opaque: self.opaque(message, number),
+                status,
+                at: chrono::DateTime::from_timestamp_millis(at).unwrap_or_default(),
+                outcome: None,
+            });
+        }
+        self.apply_receipts_in(&mut tx, &receipts, policy).await?;
+        tx.execute(FORGET_UNMATCHED, args![crate::jobs::json_list(&ids)]).await?;
+        tx.commit().await?;
+        Ok(ids.len() as u64)
+    }
+}
+
+async fn attempts_of(tx: &mut Tx, matched: &[Matched<'_>]) -> StoreResult<HashMap<(i64, i64), AttemptRow>> {
+    let keys: Vec<AttemptKey> = matched.iter().map(|&(message, number, _)| AttemptKey { message, number }).collect();
+    let rows: Vec<AttemptRow> = tx.all(ATTEMPTS, args![to_json(&keys)?]).await?;
+    Ok(rows.into_iter().map(|row| ((row.message_id, row.number), row)).collect())
+}
+
+/// When each status happened, one row per attempt.
+fn marks_of(matched: &[Matched<'_>]) -> Vec<Marks> {
+    let mut marks: HashMap<(i64, i64), Marks> = HashMap::new();
+    for &(message, number, receipt) in matched {
+        let row = marks.entry((message, number)).or_insert_with(|| Marks { message, number, ..Marks::default() });
+        let at = match receipt.status {
+            ReceiptStatus::Sent => &mut row.sent,
+            ReceiptStatus::Delivered => &mut row.delivered,
+            ReceiptStatus::Read => &mut row.read,
+            ReceiptStatus::Failed => &mut row.failed,
+        };
+        at.get_or_insert(receipt.at.timestamp_millis());
+        row.provider_message_id.get_or_insert_with(|| receipt.provider_message_id.clone());
+    }
+    marks.into_values().collect()
+}

@@ -1,0 +1,335 @@
+//! Cron schedules that enqueue a job at each tick.
+//!
+//! Any number of schedulers may look at once: a tick is fired by whoever moves the schedule's row on to the next tick,
+//! in one transaction with the job, whose id names the schedule and the tick's local time. So a tick fires exactly
+//! once, and of several that were missed by downtime only the latest does.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono_tz::Tz;
+use kabar_domain::{
+    job::{Door, Job, JobId},
+    schedule::{CronSchedule, Tick},
+};
+use serde_json::Value;
+
+use crate::{
+    Store, TenantId, Topic,
+    db::{Tx, args, statements},
+    dead_letters::bury_in,
+    error::{StoreError, StoreResult},
+};
+
+/// The line that a tick's job would have come by, had it been enqueued from outside; `kabar dead retry` puts it there.
+const JOBS_LINE: &str = "jobs";
+
+/// When a schedule falls due whose expression names no further tick.
+const NEVER: i64 = i64::MAX;
+
+/// How far back the latest missed tick is looked for, in seconds, the nearest first; so a schedule of many ticks is not
+/// walked through from where it stopped.
+const LOOK_BACK_SECONDS: [i64; 5] = [120, 3_600, 86_400, 32 * 86_400, 366 * 86_400];
+
+statements! {
+    ADD = "insert into schedules (tenant_id, cron, timezone, job, next_tick, next_at, created_at)
+values ($1, $2, $3, $4, $5, $6, $7) returning id";
+    LIST = "select id, tenant_id, cron, timezone, job, next_tick, next_at, created_at from schedules
+where tenant_id = $1 order by id";
+    ONE = "select id, tenant_id, cron, timezone, job, next_tick, next_at, created_at from schedules where id = $1";
+    DUE = "select id, tenant_id, cron, timezone, job, next_tick, next_at, created_at from schedules
+where next_at <= $1 order by next_at limit $2";
+    MOVE_ON = "update schedules set next_tick = $4, next_at = $5 where id = $1 and next_tick = $2 and next_at = $3";
+    REMOVE = "delete from schedules where id = $1";
+}
+
+/// A cron expression in a time zone with the job that each tick enqueues. Times are Unix milliseconds.
+#[derive(Clone, PartialEq)]
+pub struct Schedule {
+    /// The ledger's id.
+    pub id: i64,
+    /// Who owns it.
+    pub tenant: TenantId,
+    /// The expression.
+    pub cron: String,
+    /// The name of its time zone, such as `Asia/Jakarta`.
+    pub timezone: String,
+    /// The job as it was given; an `id` in it begins the ids of the jobs.
+    pub job: Value,
+    /// When it next falls due; the end of time where its expression names no further tick.
+    pub next_at: i64,
+    /// The local time of that tick, as it ends the job's id.
+    pub next_tick: String,
+    /// When it was added.
+    pub created_at: i64,
+}
+
+impl std::fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Schedule")
+            .field("id", &self.id)
+            .field("cron", &self.cron)
+            .field("timezone", &self.timezone)
+            .field("next_tick", &self.next_tick)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct ScheduleRow {
+    id: i64,
+    tenant_id: i64,
+    cron: String,
+    timezone: String,
+    job: String,
+    next_tick: String,
+    next_at: i64,
+    created_at: i64,
+}
+
+impl ScheduleRow {
+    fn into_schedule(self) -> StoreResult<Schedule> {
+        Ok(Schedule {
+            id: self.id,
+            tenant: TenantId(self.tenant_id),
+            cron: self.cron,
+            timezone: self.timezone,
+            job: serde_json::from_str(&self.job).map_err(|error| StoreError::unreadable("a schedule's job", error))?,
+            next_at: self.next_at,
+            next_tick: self.next_tick,
+            created_at: self.created_at,
+        })
+    }
+}
+
+impl Schedule {
+    fn expression(&self) -> StoreResult<CronSchedule> {
+        let zone = self.timezone.parse().map_err(|error| StoreError::unreadable("a schedule's time zone", error))?;
+        CronSchedule::parse(&self.cron, zone).map_err(|error| StoreError::unreadable("a schedule", error))
+    }
+}
+
+impl Store {
+    /// Adds a schedule whose job every tick enqueues anew, by the clocks of `timezone`; `door` reads the job as
+    /// it will be read then.
+    ///
+    /// # Errors
+    /// When the expression or the job cannot be understood, the expression names no further tick, or the
+    /// ledger cannot be written.
+    pub async fn add_schedule(
+        &self,
+        tenant: TenantId,
+        cron: &str,
+        timezone: Tz,
+        job: &Value,
+        door: Door,
+    ) -> StoreResult<Schedule> {
+        let refused = StoreError::Refused;
+        let expression = CronSchedule::parse(cron, timezone).map_err(|error| refused(error.to_string()))?;
+        let now = self.now_ms();
+        let next = expression
+            .next_after(instant(now))
+            .ok_or_else(|| refused(format!("{cron:?} never falls due: no tick lies ahead")))?;
+        // The schedule's own number may have any length; the longest stands for it.
+        read_job(job, i64::MAX, &key_of(next.local), door).map_err(|problem| refused(format!("the job: {problem}")))?;
+        let values = args![
+            tenant.0,
+            cron,
+            timezone.name(),
+            job.to_string(),
+            key_of(next.local),
+            next.at.timestamp_millis(),
+            now
+        ];
+        let mut tx = self.db.begin().await?;
+        let (id,): (i64,) = tx.one(ADD, values).await?;
+        tx.commit().await?;
+        self.schedule(id).await
+    }
+
+    /// A tenant's schedules in the order of their ids.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn schedules(&self, tenant: TenantId) -> StoreResult<Vec<Schedule>> {
+        let rows: Vec<ScheduleRow> = self.db.all(LIST, args![tenant.0]).await?;
+        rows.into_iter().map(ScheduleRow::into_schedule).collect()
+    }
+
+    /// One schedule.
+    ///
+    /// # Errors
+    /// When there is none of the id, or the ledger cannot be read.
+    pub async fn schedule(&self, id: i64) -> StoreResult<Schedule> {
+        let row: Option<ScheduleRow> = self.db.optional(ONE, args![id]).await?;
+        let row = row.ok_or_else(|| StoreError::NotFound {
+            what: "schedule",
+            name: id.to_string(),
+            hint: ": `kabar schedule list` shows what there is".to_owned(),
+        })?;
+        row.into_schedule()
+    }
+
+    /// Removes a schedule; whether it was there. Jobs that it enqueued stay.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn remove_schedule(&self, id: i64) -> StoreResult<bool> {
+        let mut tx = self.db.begin().await?;
+        let removed = tx.execute(REMOVE, args![id]).await?;
+        tx.commit().await?;
+        Ok(removed > 0)
+    }
+
+    /// The schedules of all tenants that are due at `now` (Unix milliseconds), the longest overdue first, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn due_schedules(&self, now: i64, limit: u32) -> StoreResult<Vec<Schedule>> {
+        let rows: Vec<ScheduleRow> = self.db.all(DUE, args![now, i64::from(limit)]).await?;
+        rows.into_iter().map(ScheduleRow::into_schedule).collect()
+    }
+
+    /// Fires a schedule that is due: the job of its latest tick, once, whoever else tries. None where it is not due,
+    /// where somebody else fired it, or where the job can no longer be enqueued and became a dead letter with its
+    /// reason.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written; the tick then stays due.
+    pub async fn fire_schedule(&self, schedule: &Schedule, door: Door) -> StoreResult<Option<JobId>> {
+        let now = self.now_ms();
+        if schedule.next_at > now {
+            return Ok(None);
+        }
+        let expression = schedule.expression()?;
+        let tick = latest_tick(&expression, schedule.next_at, now)
+            .map_or_else(|| schedule.next_tick.clone(), |tick| key_of(tick.local));
+        let (next_tick, next_at) = expression
+            .next_after(instant(now))
+            .map_or(("never".to_owned(), NEVER), |next| (key_of(next.local), next.at.timestamp_millis()));
+        let mut tx = self.db.begin().await?;
+        let values = args![schedule.id, schedule.next_tick.as_str(), schedule.next_at, next_tick, next_at];
+        if tx.execute(MOVE_ON, values).await? == 0 {
+            return Ok(None);
+        }
+        let fired = self.enqueue_tick(&mut tx, schedule, &tick, door).await?;
+        tx.commit().await?;
+        if fired.is_some() {
+            self.wake.ring(Topic::Jobs);
+        }
+        Ok(fired)
+    }
+
+    async fn enqueue_tick(
+        &self,
+        tx: &mut Tx,
+        schedule: &Schedule,
+        tick: &str,
+        door: Door,
+    ) -> StoreResult<Option<JobId>> {
+        let problem = match read_job(&schedule.job, schedule.id, tick, door) {
+            Ok(job) => match self.enqueue_in(tx, schedule.tenant, &job).await {
+                Ok(_) => return Ok(Some(job.id().clone())),
+                Err(error) if error.is_passing() => return Err(error),
+                Err(error) => error.to_string(),
+            },
+            Err(problem) => problem,
+        };
+        tracing::warn!(schedule = schedule.id, problem, "a schedule's job cannot be enqueued: it is a dead letter");
+        let body = with_id(&schedule.job, &job_id_text(&schedule.job, schedule.id, tick)).to_string();
+        let reason = format!("schedule {}: {problem}", schedule.id);
+        bury_in(tx, schedule.tenant, JOBS_LINE, &body, &reason, self.now_ms()).await?;
+        Ok(None)
+    }
+}
+
+/// The latest tick up to `now` of a schedule that has been due since `due_at`, in Unix milliseconds.
+fn latest_tick(expression: &CronSchedule, due_at: i64, now: i64) -> Option<Tick> {
+    let until = instant(now);
+    let since = due_at.saturating_sub(1);
+    let starts = LOOK_BACK_SECONDS.map(|seconds| now.saturating_sub(seconds * 1_000).max(since));
+    let first = starts
+        .into_iter()
+        .chain([since])
+        .find_map(|start| expression.next_after(instant(start)).filter(|tick| tick.at <= until))?;
+    let later = |tick: &Tick| expression.next_after(tick.at).filter(|next| next.at <= until);
+    std::iter::successors(Some(first), later).last()
+}
+
+fn instant(ms: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(ms).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// The local time of a tick as `20261121T0900`; with seconds where it has some, lest two ticks of a minute be one.
+fn key_of(local: NaiveDateTime) -> String {
+    use chrono::Timelike;
+    let form = if local.second() == 0 { "%Y%m%dT%H%M" } else { "%Y%m%dT%H%M%S" };
+    local.format(form).to_string()
+}
+
+fn job_id_text(job: &Value, schedule_id: i64, tick: &str) -> String {
+    match job.get("id") {
+        Some(Value::String(prefix)) => format!("{prefix}:{tick}"),
+        _ => format!("schedule-{schedule_id}:{tick}"),
+    }
+}
+
+fn with_id(job: &Value, id: &str) -> Value {
+    let mut job = job.clone();
+    if let Value::Object(fields) = &mut job {
+        fields.insert("id".to_owned(), id.into());
+    }
+    job
+}
+
+/// The job of a tick, or why there is none.
+fn read_job(job: &Value, schedule_id: i64, tick: &str, door: Door) -> Result<Job, String> {
+    if job.get("id").is_some_and(|id| !id.is_string() && !id.is_null()) {
+        return Err("id: must be a text".to_owned());
+    }
+    let job = with_id(job, &job_id_text(job, schedule_id, tick));
+    Job::from_value(job, door, None).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ms(text: &str) -> i64 {
+        text.parse::<DateTime<Utc>>().unwrap().timestamp_millis()
+    }
+
+    fn latest(cron: &str, due: &str, now: &str) -> Option<String> {
+        let expression = CronSchedule::parse(cron, Tz::Asia__Jakarta).unwrap();
+        latest_tick(&expression, ms(due), ms(now)).map(|tick| key_of(tick.local))
+    }
+
+    #[test]
+    fn of_missed_ticks_the_latest_fires() {
+        let due = "2026-11-19T02:00:00Z";
+        assert_eq!(latest("0 9 * * *", due, "2026-11-21T05:00:00Z").as_deref(), Some("20261121T0900"));
+        assert_eq!(latest("0 9 * * *", due, due).as_deref(), Some("20261119T0900"), "on the very moment");
+        assert_eq!(latest("* * * * *", due, "2027-11-19T05:00:30Z").as_deref(), Some("20271119T1200"));
+        assert_eq!(latest("0 9 19 11 *", due, "2029-01-01T00:00:00Z").as_deref(), Some("20281119T0900"));
+        assert_eq!(latest("0 9 19 11 *", due, "2026-12-01T00:00:00Z").as_deref(), Some("20261119T0900"));
+        assert_eq!(latest("*/20 * * * * *", due, "2026-11-19T02:00:45Z").as_deref(), Some("20261119T090040"));
+    }
+
+    #[test]
+    fn a_tick_before_the_schedule_was_due_never_fires() {
+        assert_eq!(latest("0 9 * * *", "2026-11-21T02:00:00Z", "2026-11-21T01:00:00Z"), None);
+    }
+
+    #[test]
+    fn jobs_are_named_after_the_schedule_and_the_tick() {
+        let job = json!({"type": "send", "to": "+6281234567890", "content": {"text": "x"}});
+        let read = |job: &Value| read_job(job, 7, "20261121T0900", Door::default());
+        assert_eq!(read(&job).unwrap().id().as_str(), "schedule-7:20261121T0900");
+        assert_eq!(read(&with_id(&job, "rent")).unwrap().id().as_str(), "rent:20261121T0900");
+        assert!(read(&with_id(&job, &"x".repeat(128))).unwrap_err().starts_with("id: "));
+        let mut numbered = job.clone();
+        numbered["id"] = json!(7);
+        assert!(read(&numbered).is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! Letting senders send or not. What couriers hold of a sender that may not send goes back in the same transaction, so
+//! that no attempt starts after it.
+
+use super::{GIVE_BACK, HALT, PAUSE, RESUME, UNPARK};
+use crate::{
+    Store, TenantId, Topic,
+    db::{Tx, args},
+    error::StoreResult,
+    jobs::json_list,
+};
+
+impl Store {
+    /// Pauses a sender until a person resumes it.
+    ///
+    /// # Errors
+    /// When there is none of the name, or the ledger cannot be written.
+    pub async fn pause_sender(&self, tenant: TenantId, name: &str, reason: &str) -> StoreResult<()> {
+        let sender = self.sender(tenant, name).await?;
+        let now = self.now_ms();
+        let mut tx = self.db.begin().await?;
+        tx.execute(PAUSE, args![sender.id, reason, now]).await?;
+        tx.execute(GIVE_BACK, args![json_list(&[sender.id]), now]).await?;
+        tx.commit().await
+    }
+
+    /// Lets a paused, halted or parked sender send again.
+    ///
+    /// # Errors
+    /// When there is none of the name, or the ledger cannot be written.
+    pub async fn resume_sender(&self, tenant: TenantId, name: &str) -> StoreResult<()> {
+        let sender = self.sender(tenant, name).await?;
+        let mut tx = self.db.begin().await?;
+        tx.execute(RESUME, args![sender.id, self.now_ms()]).await?;
+        tx.execute(UNPARK, args![sender.id]).await?;
+        tx.commit().await?;
+        self.wake.ring(Topic::Messages);
+        Ok(())
+    }
+}
+
+/// Halts senders that the provider refused; how many were not halted before.
+pub(crate) async fn halt_senders(tx: &mut Tx, ids: &[i64], reason: &str, now: i64) -> StoreResult<u64> {
+    let halted = tx.execute(HALT, args![json_list(ids), reason, now]).await?;
+    tx.execute(GIVE_BACK, args![json_list(ids), now]).await?;
+    Ok(halted)
+}

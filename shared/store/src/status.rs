@@ -1,0 +1,291 @@
+//! What `kabar status` shows: how many messages are where, how each sender does, what lies in the lines, who is at
+//! work.
+//!
+//! Counts are read from the messages themselves, so they add up at every moment. That is one walk through all messages,
+//! a fraction of a second per million, and the only statement of the ledger that grows with them: meant for a person
+//! who looks, not for a loop.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, SecondsFormat};
+use kabar_domain::{
+    message::{MessageState, Phase, StateCounts},
+    pace::Rate,
+};
+use serde::{Serialize, Serializer, ser::SerializeSeq};
+
+use crate::{
+    Lease, Store, TenantId,
+    db::{args, statements},
+    error::{StoreError, StoreResult},
+    senders::rate_of,
+};
+
+/// How far back sent messages count as sent just now, in milliseconds.
+const RECENTLY_MS: i64 = 60_000;
+
+statements! {
+    SENDERS = "select s.id, s.name, s.provider, s.state, s.state_reason, s.rate_per_second, p.effective_rate_milli,
+  p.parked_until, p.park_reason
+from senders s join pace p on p.sender_id = s.id where s.tenant_id = $1 order by s.name";
+    /// A message is written at the start of each attempt, so only those written recently need a look at their attempts.
+    COUNTS = "select m.sender_id, m.state, count(*) as messages, cast(sum(case when m.updated_at > $1 then (
+    select count(*) from attempts a where a.message_id = m.id and a.started_at > $1) else 0 end) as bigint) as started
+from messages m group by m.sender_id, m.state";
+    LINES = "select line, count(*) from line_items where available_at <= $1 group by line order by line";
+}
+
+/// How everything stands. As JSON it has the shape of `kabar status --json`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// How many messages are in each state.
+    pub messages: StateCounts,
+    /// The senders, by name.
+    pub senders: Vec<SenderStatus>,
+    /// The lines of the database queue that have items, with how many can be taken now; none of other queues.
+    #[serde(serialize_with = "lines_as_objects")]
+    pub lines: Vec<(String, i64)>,
+    /// How many dead letters there are.
+    pub dead: i64,
+    /// The processes at work.
+    #[serde(serialize_with = "leases_as_objects")]
+    pub workers: Vec<Lease>,
+}
+
+/// How a sender stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct SenderStatus {
+    /// Its name.
+    pub name: String,
+    /// Who carries its messages.
+    pub provider: String,
+    /// `active`, `paused`, `halted` or `parked`.
+    pub state: String,
+    /// Why it is not active.
+    pub reason: Option<String>,
+    /// The most messages per second, as configured.
+    pub rate: Rate,
+    /// The messages per second that it may send now: fewer than configured after a throttle; none where unlimited.
+    pub effective_rate: Option<f64>,
+    /// Until when it is parked, in Unix milliseconds; none where it is not.
+    #[serde(serialize_with = "time_as_text")]
+    pub parked_until: Option<i64>,
+    /// Messages that wait.
+    pub waiting: u64,
+    /// Messages in the hands of couriers, or in doubt.
+    pub in_flight: u64,
+    /// Attempts that started in the last minute.
+    pub sent_last_minute: u64,
+}
+
+#[derive(sqlx::FromRow)]
+struct SenderRow {
+    id: i64,
+    name: String,
+    provider: String,
+    state: String,
+    state_reason: Option<String>,
+    rate_per_second: Option<i64>,
+    effective_rate_milli: Option<i64>,
+    parked_until: i64,
+    park_reason: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct CountRow {
+    sender_id: i64,
+    state: String,
+    messages: i64,
+    started: i64,
+}
+
+/// What a sender's messages come to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    counts: StateCounts,
+    started: u64,
+}
+
+impl Store {
+    /// How everything of a tenant stands. Walks through all messages.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn status(&self, tenant: TenantId) -> StoreResult<Status> {
+        let now = self.now_ms();
+        let rows: Vec<SenderRow> = self.db.all(SENDERS, args![tenant.0]).await?;
+        let counts: Vec<CountRow> = self.db.all(COUNTS, args![now - RECENTLY_MS]).await?;
+        let mut loads: HashMap<i64, Load> = HashMap::new();
+        for count in counts {
+            let load = loads.entry(count.sender_id).or_default();
+            load.counts.add(state_of(&count.state)?, count.messages.unsigned_abs());
+            load.started += count.started.unsigned_abs();
+        }
+        let mut messages = StateCounts::default();
+        let mut senders = Vec::with_capacity(rows.len());
+        for row in rows {
+            let load = loads.remove(&row.id).unwrap_or_default();
+            for state in MessageState::ALL {
+                messages.add(state, load.counts.get(state));
+            }
+            senders.push(row.into_status(load, now));
+        }
+        Ok(Status {
+            messages,
+            senders,
+            lines: self.lines_ready().await?,
+            dead: self.count_dead_letters(tenant).await?,
+            workers: self.leases().await?,
+        })
+    }
+
+    /// The lines of the database queue that have items, with how many can be taken now.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn lines_ready(&self) -> StoreResult<Vec<(String, i64)>> {
+        self.db.all(LINES, args![self.now_ms()]).await
+    }
+}
+
+impl SenderRow {
+    fn into_status(self, load: Load, now: i64) -> SenderStatus {
+        let parked_until = Some(self.parked_until).filter(|until| *until > now);
+        let (state, reason) = if self.state == "active" && parked_until.is_some() {
+            ("parked".to_owned(), self.park_reason)
+        } else {
+            (self.state, self.state_reason)
+        };
+        let rate = rate_of(self.rate_per_second);
+        let effective_rate = rate
+            .limit()
+            .map(|limit| self.effective_rate_milli.map_or(f64::from(limit), |milli| milli as f64 / 1_000.0));
+        SenderStatus {
+            name: self.name,
+            provider: self.provider,
+            state,
+            reason,
+            rate,
+            effective_rate,
+            parked_until,
+            waiting: load.counts.of(Phase::Waiting),
+            in_flight: load.counts.of(Phase::InFlight),
+            sent_last_minute: load.started,
+        }
+    }
+}
+
+/// A message's state as the ledger holds it.
+pub(crate) fn state_of(text: &str) -> StoreResult<MessageState> {
+    text.parse().map_err(|error| StoreError::unreadable("a message's state", error))
+}
+
+/// A time in Unix milliseconds as RFC 3339 in UTC; none where no calendar reaches so far.
+pub(crate) fn rfc3339(ms: i64) -> Option<String> {
+    DateTime::from_timestamp_millis(ms).map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}
+
+/// Writes an optional time in Unix milliseconds as RFC 3339, or null.
+pub(crate) fn time_as_text<S: Serializer>(ms: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    ms.and_then(rfc3339).serialize(serializer)
+}
+
+/// Writes a time in Unix milliseconds as RFC 3339.
+pub(crate) fn instant_as_text<S: Serializer>(ms: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    rfc3339(*ms).serialize(serializer)
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    name: &'a str,
+    ready: i64,
+}
+
+fn lines_as_objects<S: Serializer>(lines: &[(String, i64)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut list = serializer.serialize_seq(Some(lines.len()))?;
+    for (name, ready) in lines {
+        list.serialize_element(&Line { name, ready: *ready })?;
+    }
+    list.end()
+}
+
+/// A process at work; its id as text, since it is larger than the numbers of many readers of JSON.
+#[derive(Serialize)]
+struct Worker<'a> {
+    id: String,
+    process: &'a str,
+    workers: &'a [String],
+    started_at: Option<String>,
+    expires_at: Option<String>,
+}
+
+fn leases_as_objects<S: Serializer>(leases: &[Lease], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut list = serializer.serialize_seq(Some(leases.len()))?;
+    for lease in leases {
+        list.serialize_element(&Worker {
+            id: lease.id.0.to_string(),
+            process: &lease.process,
+            workers: &lease.workers,
+            started_at: rfc3339(lease.started_at),
+            expires_at: rfc3339(lease.expires_at),
+        })?;
+    }
+    list.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::LeaseId;
+
+    fn row(state: &str, parked_until: i64) -> SenderRow {
+        SenderRow {
+            id: 1,
+            name: "default".to_owned(),
+            provider: "whatsapp_cloud".to_owned(),
+            state: state.to_owned(),
+            state_reason: None,
+            rate_per_second: Some(80),
+            effective_rate_milli: Some(40_500),
+            parked_until,
+            park_reason: Some("throttled".to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_json_is_that_of_the_contract() {
+        let now = 1_000_000_000_000;
+        let mut counts = StateCounts::default();
+        counts.add(MessageState::Queued, 3);
+        counts.add(MessageState::Sending, 2);
+        let sender = row("active", now + 1_500).into_status(Load { counts, started: 7 }, now);
+        let lease = Lease {
+            id: LeaseId(i64::MAX),
+            process: "host:1".to_owned(),
+            workers: vec!["courier".to_owned()],
+            started_at: now,
+            expires_at: now + 10_000,
+        };
+        let lines = vec![("batches".to_owned(), 4)];
+        let status = Status { messages: counts, senders: vec![sender], lines, dead: 1, workers: vec![lease] };
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(
+            json["senders"],
+            json!([{"name": "default", "provider": "whatsapp_cloud", "state": "parked", "reason": "throttled",
+                "rate": 80, "effective_rate": 40.5, "parked_until": "2001-09-09T01:46:41.500Z", "waiting": 3,
+                "in_flight": 2, "sent_last_minute": 7}])
+        );
+        assert_eq!(json["messages"]["queued"], 3);
+        assert_eq!(json["lines"], json!([{"name": "batches", "ready": 4}]));
+        assert_eq!(json["workers"][0]["id"], "9223372036854775807");
+        assert_eq!(json["workers"][0]["expires_at"], "2001-09-09T01:46:50Z");
+    }
+
+    #[test]
+    fn a_paused_sender_is_paused_even_while_it_is_parked() {
+        assert_eq!(row("paused", 20).into_status(Load::default(), 10).state, "paused");
+        assert_eq!(row("active", 10).into_status(Load::default(), 10).state, "active");
+    }
+}

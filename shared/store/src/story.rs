@@ -1,0 +1,287 @@
+//! Everything that happened to one message, why it waits and what happens next, in words that an operator understands.
+
+use kabar_domain::{content::Content, message::MessageState, phone::PhoneNumber};
+use serde::Serialize;
+
+use crate::{
+    Store, TenantId,
+    db::{args, statements},
+    error::{StoreError, StoreResult},
+    recipients::phone_of,
+    status::{instant_as_text, state_of, time_as_text},
+};
+
+mod reasons;
+
+use reasons::{Facts, Pause, next_step, waits_because};
+
+/// The most messages that an error about an ambiguous id lists.
+const MOST_LISTED: i64 = 20;
+
+statements! {
+    MESSAGE = "select m.id, m.job_id, j.job_key, j.kind, j.control, j.held_until, s.name as sender,
+  s.state as sender_state, s.state_reason as sender_reason, p.parked_until, p.park_reason, r.phone, m.state,
+  m.reason, m.due_at, m.expires_at, m.created_at, l.process, l.expires_at as lease_until
+from messages m join jobs j on j.id = m.job_id join senders s on s.id = m.sender_id
+join pace p on p.sender_id = m.sender_id join recipients r on r.id = m.recipient_id
+left join leases l on l.id = m.lease_id
+where m.id = $1 and j.tenant_id = $2";
+    ATTEMPTS = "select number, started_at, ended_at, outcome, code, meaning, provider_message_id, sent_at, delivered_at,
+  read_at, failed_at from attempts where message_id = $1 order by number";
+    OF_JOB = "select m.id, r.phone, m.part, m.state, m.reason, m.due_at, m.expires_at, m.created_at, m.updated_at
+from messages m join recipients r on r.id = m.recipient_id
+where m.job_id = $1 and (m.recipient_id, m.part) > (
+    coalesce((select recipient_id from messages where id = $2), -1),
+    coalesce((select part from messages where id = $2), -1))
+order by m.recipient_id, m.part limit $3";
+    EXISTS = "select m.id from messages m join jobs j on j.id = m.job_id where m.id = $1 and j.tenant_id = $2";
+    BY_KEY = "select m.id from messages m join jobs j on j.id = m.job_id
+where j.tenant_id = $1 and j.job_key = $2 order by m.recipient_id, m.part limit $3";
+}
+
+/// Everything about one message. Times are Unix milliseconds, and RFC 3339 as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MessageStory {
+    /// The message.
+    pub id: i64,
+    /// The id of its job.
+    pub job_key: String,
+    /// `send`, `broadcast` or `reminder`.
+    pub kind: String,
+    /// The sender's name.
+    pub sender: String,
+    /// To whom.
+    pub phone: PhoneNumber,
+    /// Where it is in its life.
+    pub state: MessageState,
+    /// Why.
+    pub reason: Option<String>,
+    /// Not to be acted on before.
+    #[serde(serialize_with = "instant_as_text")]
+    pub due_at: i64,
+    /// Not to be sent from then on.
+    #[serde(serialize_with = "time_as_text")]
+    pub expires_at: Option<i64>,
+    /// When it was planned.
+    #[serde(serialize_with = "instant_as_text")]
+    pub created_at: i64,
+    /// Every try, the first first.
+    pub attempts: Vec<AttemptStory>,
+    /// Why it waits, in a sentence; none where it does not.
+    pub waits_because: Option<String>,
+    /// What happens next, in a sentence.
+    pub next: String,
+}
+
+/// One try to send a message. Times are Unix milliseconds, and RFC 3339 as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct AttemptStory {
+    /// 1 for the first.
+    pub number: i64,
+    /// When its start was committed.
+    #[serde(serialize_with = "instant_as_text")]
+    pub started_at: i64,
+    /// When its outcome was known.
+    #[serde(serialize_with = "time_as_text")]
+    pub ended_at: Option<i64>,
+    /// What it came to.
+    pub outcome: Option<String>,
+    /// The provider's code.
+    pub code: Option<i64>,
+    /// What that means, in a sentence.
+    pub meaning: Option<String>,
+    /// The provider's id of the message.
+    pub provider_message_id: Option<String>,
+    /// When the provider says that it went out.
+    #[serde(serialize_with = "time_as_text")]
+    pub sent_at: Option<i64>,
+    /// When the provider says that the handset had it.
+    #[serde(serialize_with = "time_as_text")]
+    pub delivered_at: Option<i64>,
+    /// When the provider says that it was read.
+    #[serde(serialize_with = "time_as_text")]
+    pub read_at: Option<i64>,
+    /// When the provider says that it failed.
+    #[serde(serialize_with = "time_as_text")]
+    pub failed_at: Option<i64>,
+}
+
+/// A message as lists show it. Times are Unix milliseconds, and RFC 3339 as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MessageSummary {
+    /// The message.
+    pub id: i64,
+    /// To whom.
+    pub phone: PhoneNumber,
+    /// 0, or the days before the due date of a reminder.
+    pub part: i64,
+    /// Where it is in its life.
+    pub state: MessageState,
+    /// Why.
+    pub reason: Option<String>,
+    /// Not to be acted on before.
+    #[serde(serialize_with = "instant_as_text")]
+    pub due_at: i64,
+    /// Not to be sent from then on.
+    #[serde(serialize_with = "time_as_text")]
+    pub expires_at: Option<i64>,
+    /// When it was planned.
+    #[serde(serialize_with = "instant_as_text")]
+    pub created_at: i64,
+    /// When it last moved.
+    #[serde(serialize_with = "instant_as_text")]
+    pub updated_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct MessageRow {
+    id: i64,
+    job_id: i64,
+    job_key: String,
+    kind: String,
+    control: String,
+    held_until: i64,
+    sender: String,
+    sender_state: String,
+    sender_reason: Option<String>,
+    parked_until: i64,
+    park_reason: Option<String>,
+    phone: String,
+    state: String,
+    reason: Option<String>,
+    due_at: i64,
+    expires_at: Option<i64>,
+    created_at: i64,
+    process: Option<String>,
+    lease_until: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct SummaryRow {
+    id: i64,
+    phone: String,
+    part: i64,
+    state: String,
+    reason: Option<String>,
+    due_at: i64,
+    expires_at: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl Store {
+    /// Everything about one message.
+    ///
+    /// # Errors
+    /// When there is none of the id, or the ledger cannot be read.
+    pub async fn message_story(&self, tenant: TenantId, id: i64) -> StoreResult<MessageStory> {
+        let row: Option<MessageRow> = self.db.optional(MESSAGE, args![id, tenant.0]).await?;
+        let row = row.ok_or_else(|| no_message(&id.to_string()))?;
+        let attempts: Vec<AttemptStory> = self.db.all(ATTEMPTS, args![id]).await?;
+        let state = state_of(&row.state)?;
+        let now = self.now_ms();
+        let template = match state {
+            MessageState::Queued => self.template_pause(tenant, &row, now).await?,
+            _ => None,
+        };
+        let facts = Facts {
+            state,
+            now,
+            due_at: row.due_at,
+            expires_at: row.expires_at,
+            broadcast: (row.kind == "broadcast").then_some(row.job_key.as_str()),
+            control: &row.control,
+            sender: &row.sender,
+            sender_state: &row.sender_state,
+            sender_reason: row.sender_reason.as_deref(),
+            parked_until: row.parked_until,
+            park_reason: row.park_reason.as_deref(),
+            template,
+            holder: row.process.as_deref().zip(row.lease_until),
+            reason: row.reason.as_deref(),
+            id,
+        };
+        let (waits_because, next) = (waits_because(&facts), next_step(&facts));
+        Ok(MessageStory {
+            id: row.id,
+            job_key: row.job_key,
+            kind: row.kind,
+            sender: row.sender,
+            phone: phone_of(row.phone)?,
+            state,
+            reason: row.reason,
+            due_at: row.due_at,
+            expires_at: row.expires_at,
+            created_at: row.created_at,
+            attempts,
+            waits_because,
+            next,
+        })
+    }
+
+    /// A job's messages in the order of its recipients, those after the message `after` (0 begins), at most `limit`.
+    /// The job goes by the ledger's id.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn messages_of_job(&self, job_id: i64, after: i64, limit: u32) -> StoreResult<Vec<MessageSummary>> {
+        let rows: Vec<SummaryRow> = self.db.all(OF_JOB, args![job_id, after, i64::from(limit)]).await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(MessageSummary {
+                    id: row.id,
+                    phone: phone_of(row.phone)?,
+                    part: row.part,
+                    state: state_of(&row.state)?,
+                    reason: row.reason,
+                    due_at: row.due_at,
+                    expires_at: row.expires_at,
+                    created_at: row.created_at,
+                    updated_at: row.updated_at,
+                })
+            })
+            .collect()
+    }
+
+    /// The message that `text` names: a message's number, or the id of a job with exactly one message.
+    ///
+    /// # Errors
+    /// When there is none, the job has several, or the ledger cannot be read.
+    pub async fn find_message(&self, tenant: TenantId, text: &str) -> StoreResult<i64> {
+        if let Ok(id) = text.parse::<i64>()
+            && let Some((id,)) = self.db.optional::<(i64,), _>(EXISTS, args![id, tenant.0]).await?
+        {
+            return Ok(id);
+        }
+        let ids: Vec<(i64,)> = self.db.all(BY_KEY, args![tenant.0, text, MOST_LISTED]).await?;
+        match ids.as_slice() {
+            [] => Err(no_message(text)),
+            [(id,)] => Ok(*id),
+            several => {
+                let list: Vec<String> = several.iter().map(|(id,)| id.to_string()).collect();
+                let problem = format!("job {text} has several messages; name one of them: {}", list.join(", "));
+                Err(StoreError::Refused(problem))
+            }
+        }
+    }
+
+    /// Whether the message's template keeps it waiting.
+    async fn template_pause(&self, tenant: TenantId, row: &MessageRow, now: i64) -> StoreResult<Option<Pause>> {
+        let job = self.job(row.job_id).await?;
+        let Content::Template(content) = job.content() else { return Ok(None) };
+        let name = content.name.clone();
+        if row.held_until > now {
+            return Ok(Some(Pause { template: name, until: row.held_until }));
+        }
+        let known = self.find_template(tenant, &content.name, &content.language).await?;
+        Ok(known
+            .filter(|known| known.paused_until > now)
+            .map(|known| Pause { template: name, until: known.paused_until }))
+    }
+}
+
+fn no_message(text: &str) -> StoreError {
+    let hint = ": give a message's number, or the id of a job with one message; `kabar broadcast export` and `kabar \
+                reminder show` list them";
+    StoreError::NotFound { what: "message", name: text.to_owned(), hint: hint.to_owned() }
+}

@@ -1,0 +1,254 @@
+//! The ledger writer of a process: claims, starts and outcomes of all its couriers share commits.
+//!
+//! A commit costs the same for one message as for a hundred. The writer takes whatever has come in while the last commit
+//! ran and does it in one transaction, so commits grow with load and nobody waits for company. Outcomes are applied before
+//! starts, so that a pair that has just become free can be used. Where a shared transaction fails, each operation is tried
+//! alone, so that one cannot fail the others.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use crate::{
+    Claimed, LeaseId, Settled, SettlePolicy, Settlement, StartRequest, Started, Store, Topic,
+    error::{StoreError, StoreResult},
+    outcomes::Source,
+};
+
+/// The most operations that wait for the writer; then callers wait.
+const QUEUE_OPERATIONS: usize = 4_096;
+
+/// The most operations in one transaction.
+const MOST_OPERATIONS: usize = 256;
+
+/// The first and the longest pause before an outcome that could not be written is tried again.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MOST: Duration = Duration::from_secs(2);
+
+type Reply<T> = oneshot::Sender<StoreResult<T>>;
+
+enum Operation {
+    Claim { sender_id: i64, reply: Reply<Vec<Claimed>> },
+    Start { channel: &'static str, requests: Vec<StartRequest>, reply: Reply<HashMap<i64, Started>> },
+    GiveBack { channel: &'static str, message_ids: Vec<i64>, reply: Reply<()> },
+    Settle { settlements: Vec<Settlement>, reply: Reply<Settled> },
+}
+
+/// The task that writes; ends when every handle is dropped and all is written.
+#[derive(Debug)]
+pub struct Writer {
+    task: JoinHandle<()>,
+}
+
+/// How couriers reach the writer. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct WriterHandle {
+    operations: mpsc::Sender<Operation>,
+}
+
+impl Writer {
+    /// Starts the writer of the process with `lease`; `observe` hears of each commit: how many operations it held and how
+    /// long it took.
+    pub fn spawn(
+        store: Store,
+        lease: LeaseId,
+        policy: SettlePolicy,
+        observe: impl Fn(usize, Duration) + Send + Sync + 'static,
+    ) -> (Self, WriterHandle) {
+        let (operations, incoming) = mpsc::channel(QUEUE_OPERATIONS);
+        let task = tokio::spawn(write(store, lease, policy, incoming, observe));
+        (Self { task }, WriterHandle { operations })
+    }
+
+    /// Waits until everything is written. Every handle must be dropped before.
+    pub async fn finished(self) {
+        let _ = self.task.await;
+    }
+}
+
+impl WriterHandle {
+    /// [`Store::claim`] in a shared commit.
+    ///
+    /// # Errors
+    /// As there, and when the writer has ended.
+    pub async fn claim(&self, sender_id: i64) -> StoreResult<Vec<Claimed>> {
+        self.ask(|reply| Operation::Claim { sender_id, reply }).await
+    }
+
+    /// Starts attempts: from the commit on they count as sent unless their outcome says otherwise. Gives the attempts by
+    /// message; a message without one was cancelled, paused, blocked or has expired meanwhile, another to the same
+    /// recipient is just being sent, or the lease has ended.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written, and when the writer has ended. Then no attempt was started as far as is known.
+    pub async fn start(
+        &self,
+        channel: &'static str,
+        requests: Vec<StartRequest>,
+    ) -> StoreResult<HashMap<i64, Started>> {
+        self.ask(|reply| Operation::Start { channel, requests, reply }).await
+    }
+
+    /// Gives claimed messages back with nothing spent.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written; the lease's end then gives them back.
+    pub async fn give_back(&self, channel: &'static str, message_ids: Vec<i64>) -> StoreResult<()> {
+        self.ask(|reply| Operation::GiveBack { channel, message_ids, reply }).await
+    }
+
+    /// Writes outcomes down, and tries again until they are: evidence is not thrown away because a disk is full.
+    ///
+    /// # Errors
+    /// When the writer has ended, or what is written cannot be understood.
+    pub async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<Settled> {
+        let mut pause = RETRY_FIRST;
+        loop {
+            match self.ask(|reply| Operation::Settle { settlements: settlements.clone(), reply }).await {
+                Err(error) if error.is_passing() => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "outcomes could not be written; trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_MOST);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn ask<T>(&self, operation: impl FnOnce(Reply<T>) -> Operation) -> StoreResult<T> {
+        let (reply, answer) = oneshot::channel();
+        self.operations.send(operation(reply)).await.map_err(|_| StoreError::WriterEnded)?;
+        answer.await.map_err(|_| StoreError::WriterEnded)?
+    }
+}
+
+async fn write(
+    store: Store,
+    lease: LeaseId,
+    policy: SettlePolicy,
+    mut incoming: mpsc::Receiver<Operation>,
+    observe: impl Fn(usize, Duration),
+) {
+    let mut operations = Vec::with_capacity(MOST_OPERATIONS);
+    while incoming.recv_many(&mut operations, MOST_OPERATIONS).await > 0 {
+        let started = Instant::now();
+        let count = operations.len();
+        let group = Group::of(&operations);
+        match store.write_group(lease, &policy, group).await {
+            Ok(results) => results.answer(operations.drain(..)),
+            Err(error) if count == 1 => {
+                if let Some(operation) = operations.pop() {
+                    operation.fail(error);
+                }
+            }
+            Err(_) => {
+                for operation in operations.drain(..) {
+                    match store.write_group(lease, &policy, Group::of(std::slice::from_ref(&operation))).await {
+                        Ok(results) => results.answer(std::iter::once(operation)),
+                        Err(error) => operation.fail(error),
+                    }
+                }
+            }
+        }
+        observe(count, started.elapsed());
+    }
+}
+
+/// What one transaction is to do.
+#[derive(Default)]
+struct Group {
+    settlements: Vec<Settlement>,
+    given_back: HashMap<&'static str, Vec<i64>>,
+    starts: HashMap<&'static str, Vec<StartRequest>>,
+    claims: Vec<i64>,
+}
+
+/// What one transaction did.
+#[derive(Default)]
+struct Results {
+    settled: Settled,
+    started: HashMap<i64, Started>,
+    claimed: std::collections::VecDeque<Vec<Claimed>>,
+}
+
+impl Group {
+    fn of(operations: &[Operation]) -> Self {
+        let mut group = Self::default();
+        for operation in operations {
+            match operation {
+                Operation::Settle { settlements, .. } => group.settlements.extend_from_slice(settlements),
+                Operation::GiveBack { channel, message_ids, .. } => {
+                    group.given_back.entry(channel).or_default().extend_from_slice(message_ids);
+                }
+                Operation::Start { channel, requests, .. } => {
+                    group.starts.entry(channel).or_default().extend_from_slice(requests);
+                }
+                Operation::Claim { sender_id, .. } => group.claims.push(*sender_id),
+            }
+        }
+        group
+    }
+}
+
+impl Store {
+    async fn write_group(&self, lease: LeaseId, policy: &SettlePolicy, group: Group) -> StoreResult<Results> {
+        let mut results = Results::default();
+        let mut tx = self.db.begin().await?;
+        results.settled = self.settle_in(&mut tx, &group.settlements, policy, Source::Answer).await?;
+        for (channel, message_ids) in &group.given_back {
+            self.give_back_in(&mut tx, lease, channel, message_ids).await?;
+        }
+        for (channel, requests) in &group.starts {
+            results.started.extend(self.start_in(&mut tx, lease, channel, requests).await?);
+        }
+        for sender_id in group.claims {
+            results.claimed.push_back(self.claim_in(&mut tx, sender_id, lease).await?);
+        }
+        tx.commit().await?;
+        if results.settled.requeued > 0 || !group.given_back.is_empty() {
+            self.wake.ring(Topic::Messages);
+        }
+        Ok(results)
+    }
+}
+
+impl Results {
+    /// Answers each operation with its part; what holds beyond messages goes to the first that settled something, so that
+    /// it is logged once.
+    fn answer(mut self, operations: impl Iterator<Item = Operation>) {
+        for operation in operations {
+            // Who asked may have gone; what was written holds all the same.
+            match operation {
+                Operation::Settle { reply, .. } => drop(reply.send(Ok(std::mem::take(&mut self.settled)))),
+                Operation::GiveBack { reply, .. } => drop(reply.send(Ok(()))),
+                Operation::Start { requests, reply, .. } => {
+                    let own = requests
+                        .iter()
+                        .filter_map(|request| Some((request.message_id, self.started.remove(&request.message_id)?)))
+                        .collect();
+                    drop(reply.send(Ok(own)));
+                }
+                Operation::Claim { reply, .. } => {
+                    drop(reply.send(Ok(self.claimed.pop_front().unwrap_or_default())));
+                }
+            }
+        }
+    }
+}
+
+impl Operation {
+    fn fail(self, error: StoreError) {
+        match self {
+            Self::Settle { reply, .. } => drop(reply.send(Err(error))),
+            Self::GiveBack { reply, .. } => drop(reply.send(Err(error))),
+            Self::Start { reply, .. } => drop(reply.send(Err(error))),
+            Self::Claim { reply, .. } => drop(reply.send(Err(error))),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! One suite per port, run on every implementation of it. A known gap is a named test.
+
+mod queue;

@@ -1,0 +1,1 @@
+//! What must hold when a worker dies, a service is away or a provider misbehaves.

@@ -1,0 +1,19 @@
+//! What the tests stand on: ledgers of their own, the real program as a child process, a simulated provider, and the
+//! one way to wait.
+//!
+//! A test never sleeps for a fixed time, and never shares a ledger, a port or a folder with another. Tests that need a
+//! service carry `#[ignore = "needs …: run tests/run"]`; `tests/run` starts the services and leaves none out.
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends with a clear text")]
+
+pub mod fleet;
+pub mod http;
+pub mod ledger;
+mod postgres;
+pub mod process;
+pub mod sandbox;
+pub mod wait;
+
+pub use fleet::{FleetOptions, TestFleet};
+pub use ledger::{LedgerKind, TestLedger, Time};
+pub use process::{Finished, Home, KabarProcess};
+pub use wait::eventually;

@@ -1,0 +1,63 @@
+# shellcheck shell=bash
+# What the other scripts need of the machine: root rights, packages, the Rust toolchain, free ports. Sourced, not run.
+
+say() { printf '%s\n' "$*" >&2; }
+
+# as_root COMMAND…: runs it as root, through sudo where this is another user.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    say "root or sudo is needed for: $*"
+    return 1
+  fi
+}
+
+# install_packages PACKAGE…: Debian packages, without what they only recommend.
+packages_listed=no
+install_packages() {
+  if ! command -v apt-get >/dev/null; then
+    say "this is no Debian: install these yourself and run again: $*"
+    return 1
+  fi
+  if [ "$packages_listed" = no ]; then
+    as_root apt-get update --quiet --quiet
+    packages_listed=yes
+  fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --quiet --yes --no-install-recommends "$@"
+}
+
+# Puts rustup's cargo on the path of a shell that has not read its profile.
+find_cargo() {
+  local tools="${CARGO_HOME:-$HOME/.cargo}/bin"
+  if ! command -v cargo >/dev/null && [ -x "$tools/cargo" ]; then
+    PATH="$tools:$PATH"
+  fi
+  if ! command -v cargo >/dev/null; then
+    say "cargo is missing: install a Rust toolchain (https://rustup.rs) and run again"
+    return 1
+  fi
+}
+
+# What building and checking need besides cargo: a linker, certificates to download crates with, rustfmt and clippy.
+toolchain_install() {
+  local missing=()
+  command -v cc >/dev/null || missing+=(gcc)
+  [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
+  [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+  if [ "${#missing[@]}" -gt 0 ]; then
+    install_packages "${missing[@]}"
+  fi
+  find_cargo
+  if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
+    rustup component add rustfmt clippy
+  fi
+}
+
+# A port below those that the system gives to outgoing connections, so that none of them can take it in between.
+random_port() { printf '%d\n' $((20000 + RANDOM % 12000)); }
+
+# port_is_free PORT: whether nothing listens there on loopback.
+port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

@@ -1,0 +1,39 @@
+//! How to reach a sender's provider, read from the ledger and kept for a moment: credentials may change at any time.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kabar_providers::{Access, Token};
+use kabar_store::{Store, StoreResult};
+use tokio::sync::Mutex;
+
+/// How long what was read holds.
+const FRESH_FOR: Duration = Duration::from_secs(2);
+
+/// The access of one sender.
+#[derive(Debug, Default)]
+pub(super) struct KeptAccess(Mutex<Option<(Instant, Arc<Access>)>>);
+
+impl KeptAccess {
+    /// The sender's access, as it is in the ledger now or was a moment ago.
+    pub(super) async fn get(&self, store: &Store, sender_id: i64) -> StoreResult<Arc<Access>> {
+        let mut kept = self.0.lock().await;
+        if let Some((read_at, access)) = &*kept
+            && read_at.elapsed() < FRESH_FOR
+        {
+            return Ok(access.clone());
+        }
+        let sender = store.sender_by_id(sender_id).await?;
+        let access = Arc::new(Access {
+            provider: sender.provider,
+            address: sender.address.clone(),
+            token: Token::new(sender.token()),
+            api_base: sender.api_base.clone(),
+            api_version: sender.api_version.clone(),
+        });
+        *kept = Some((Instant::now(), access.clone()));
+        Ok(access)
+    }
+}

@@ -1,0 +1,179 @@
+//! One batch: from a ticket to requests that leave at their slots.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use kabar_domain::content::Fields;
+use kabar_queue::Delivery;
+use kabar_store::{Claimed, JobContent, StartRequest, StoreResult};
+use kabar_telemetry::names;
+use tokio::time::Instant;
+
+use super::{
+    Courier,
+    pacer::{Slot, Slots},
+    senders::KnownSender,
+    sending::{self, Ready},
+    tickets::Done,
+};
+
+/// `sending` is committed this long before the slot: time for the commit, and few messages in doubt after a crash.
+const START_AHEAD: Duration = Duration::from_millis(30);
+
+/// Slots within this time of the first are started in one commit.
+const START_TOGETHER: Duration = Duration::from_millis(20);
+
+/// Sends one batch for the sender with this id; the ticket goes once the claim is committed.
+pub(super) async fn run(courier: &Arc<Courier>, sender_id: i64, ticket: Delivery, done: &Done) {
+    let sender = courier.senders.get(sender_id);
+    let now_ms = courier.context.store.now_ms();
+    if !sender.is_open(now_ms) || !courier.context.hold.is_safe(now_ms) {
+        // The dispatcher writes new ones when it is time.
+        return done.acknowledge(ticket);
+    }
+    let claimed = match courier.writer.claim(sender_id).await {
+        Ok(claimed) => claimed,
+        Err(error) => {
+            tracing::warn!(sender = sender_id, error = &error as &dyn std::error::Error, "a batch cannot be claimed");
+            return;
+        }
+    };
+    done.acknowledge(ticket);
+    if claimed.is_empty() {
+        return;
+    }
+    metrics::histogram!(names::BATCH_MESSAGES_CLAIMED).record(claimed.len() as f64);
+    let mut batch = Batch { courier: courier.clone(), sender, left: claimed.into(), contents: HashMap::new() };
+    if let Err(error) = batch.send().await {
+        tracing::warn!(sender = sender_id, error = &error as &dyn std::error::Error, "a batch was cut short");
+    }
+    batch.give_back_rest().await;
+}
+
+struct Batch {
+    courier: Arc<Courier>,
+    sender: Arc<KnownSender>,
+    /// Claimed and not yet started, in the order of sending.
+    left: std::collections::VecDeque<Claimed>,
+    contents: HashMap<i64, JobContent>,
+}
+
+impl Batch {
+    /// Sends until nothing is left, the sender is closed, or the process stops; what is left then is given back.
+    async fn send(&mut self) -> StoreResult<()> {
+        self.contents = self.courier.contents.get(self.left.iter().map(|message| message.job_id)).await?;
+        while !self.left.is_empty() {
+            let most = u32::try_from(self.left.len()).unwrap_or(u32::MAX);
+            let slots = tokio::select! {
+                () = self.courier.stop.cancelled() => return Ok(()),
+                slots = self.sender.pacer.take(most) => slots?,
+            };
+            match slots {
+                Slots::Closed => return Ok(()),
+                Slots::Unlimited => {
+                    let all: Vec<Claimed> = self.left.drain(..).collect();
+                    self.start(all.into_iter().map(|message| (message, None)).collect()).await?;
+                }
+                Slots::Open(slots) => self.send_at(slots).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_at(&mut self, slots: Vec<Slot>) -> StoreResult<()> {
+        let mut slots = slots.into_iter().peekable();
+        while let Some(first) = slots.next() {
+            let mut group = vec![first];
+            while let Some(slot) = slots.next_if(|slot| slot.at < first.at + START_TOGETHER) {
+                group.push(slot);
+            }
+            tokio::select! {
+                () = self.courier.stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep_until(first.at - START_AHEAD) => {}
+            }
+            let now_ms = self.courier.context.store.now_ms();
+            if !self.sender.is_open(now_ms) || !self.courier.context.hold.is_safe(now_ms) {
+                return Ok(());
+            }
+            let messages: Vec<(Claimed, Option<Slot>)> =
+                group.into_iter().filter_map(|slot| Some((self.left.pop_front()?, Some(slot)))).collect();
+            self.start(messages).await?;
+        }
+        Ok(())
+    }
+
+    /// Commits `sending` for messages and hands them to their slots; those that may not be sent any more are given back.
+    async fn start(&mut self, messages: Vec<(Claimed, Option<Slot>)>) -> StoreResult<()> {
+        let access = self.sender.access.get(&self.courier.context.store, self.sender.id).await?;
+        let channel = access.provider.channel().as_str();
+        let requests: Vec<StartRequest> = messages
+            .iter()
+            .map(|(message, slot)| StartRequest {
+                message_id: message.id,
+                sender_id: self.sender.id,
+                recipient_id: message.recipient_id,
+                slot_us: slot.map(|slot| slot.us),
+            })
+            .collect();
+        let mut started = match self.courier.writer.start(channel, requests).await {
+            Ok(started) => started,
+            Err(error) => {
+                // None of them leaves, so all are given back, also where the start was committed all the same.
+                self.left.extend(messages.into_iter().map(|(message, _)| message));
+                return Err(error);
+            }
+        };
+        let mut refused = Vec::new();
+        for (message, slot) in messages {
+            let Some(attempt) = started.remove(&message.id) else {
+                refused.push(message.id);
+                continue;
+            };
+            let content = self.content_of(&message);
+            let ready = Ready { message, attempt, slot: slot.map(|slot| slot.at), content, access: access.clone() };
+            let (courier, sender) = (self.courier.clone(), self.sender.clone());
+            // Taken before the task is there, so that the number under way is never too small.
+            let permit = self.courier.in_flight.clone().acquire_owned().await.ok();
+            self.courier.requests.spawn(async move {
+                sending::run(&courier, &sender, ready).await;
+                drop(permit);
+            });
+        }
+        if !refused.is_empty() {
+            self.courier.writer.give_back(channel, refused).await?;
+        }
+        Ok(())
+    }
+
+    /// The message's content with the recipient's own values; none where it cannot be made, which planning rules out.
+    fn content_of(&self, message: &Claimed) -> Option<Arc<kabar_domain::content::Content>> {
+        let job = self.contents.get(&message.job_id)?;
+        if !job.has_fields {
+            return Some(job.content.clone());
+        }
+        let fields: Fields = serde_json::from_str(message.fields.as_deref().unwrap_or("{}")).ok()?;
+        job.content.for_recipient(&fields).ok().map(Arc::new)
+    }
+
+    async fn give_back_rest(self) {
+        if self.left.is_empty() {
+            return;
+        }
+        let ids: Vec<i64> = self.left.iter().map(|message| message.id).collect();
+        let channel = match self.sender.access.get(&self.courier.context.store, self.sender.id).await {
+            Ok(access) => access.provider.channel().as_str(),
+            Err(_) => kabar_domain::sender::Channel::Whatsapp.as_str(),
+        };
+        if let Err(error) = self.courier.writer.give_back(channel, ids).await {
+            tracing::warn!(
+                sender = self.sender.id,
+                error = &error as &dyn std::error::Error,
+                "messages could not be given back; the end of the lease does it"
+            );
+        }
+    }
+}
+
+/// How late a request is for its slot.
+pub(super) fn lateness(slot: Instant) -> Duration {
+    Instant::now().saturating_duration_since(slot)
+}

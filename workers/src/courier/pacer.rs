@@ -1,0 +1,230 @@
+//! A sender's slots, as one process gets them from the ledger and keeps them by its monotonic clock.
+//!
+//! One statement reserves slots of up to a quarter of a second for all batches that wait here. The ledger gives them by
+//! its own clock; the shortest round trip seen tells how that clock maps to this process's monotonic one, which never
+//! steps. Where the mapping is suddenly another, the ledger's clock stepped: the slots are thrown away and the sender
+//! pauses a second, for slots before and after the step could bunch.
+
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use kabar_domain::pace::spacing_us;
+use kabar_store::{Reservation, SlotRequest, StoreResult};
+use kabar_telemetry::names;
+use tokio::{sync::Mutex, time::Instant};
+
+use crate::context::Shared;
+
+/// The next reservation is asked for this long before the first slot that it can give: the round trip, with room.
+const ASK_AHEAD: Duration = Duration::from_millis(100);
+
+/// A change of the mapping beyond the round trip's length and this is a step of the ledger's clock.
+const STEP: Duration = Duration::from_millis(50);
+
+/// The mapping is taken anew after this long, so that slow drift between the clocks is followed.
+const MAPPING_FOR: Duration = Duration::from_secs(30);
+
+/// The right to send one request at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// When, by this process's clock.
+    pub(super) at: Instant,
+    /// When, by the ledger's clock, in microseconds.
+    pub(super) us: i64,
+}
+
+/// The slots of one sender in one process.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    sender_id: i64,
+    context: Shared,
+    /// Slots that batches wait for.
+    wanted: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    slots: VecDeque<Slot>,
+    ask_at: Instant,
+    mapping: Option<Mapping>,
+}
+
+/// How the ledger's clock maps to this process's.
+#[derive(Debug, Clone, Copy)]
+struct Mapping {
+    /// A moment by both clocks.
+    here: Instant,
+    ledger_us: i64,
+    round_trip: Duration,
+    taken_at: Instant,
+}
+
+/// What a batch gets.
+#[derive(Debug)]
+pub(super) enum Slots {
+    /// One or more slots in their order, or none where the sender is unlimited: send at once.
+    Open(Vec<Slot>),
+    /// The sender has no pace.
+    Unlimited,
+    /// The sender is parked, paused or halted.
+    Closed,
+}
+
+impl Pacer {
+    pub(super) fn new(sender_id: i64, context: Shared) -> Self {
+        let state = State { slots: VecDeque::new(), ask_at: Instant::now(), mapping: None };
+        Self { sender_id, context, wanted: AtomicU32::new(0), state: Mutex::new(state) }
+    }
+
+    /// At least one and at most `most` slots, as soon as the sender has them.
+    pub(super) async fn take(&self, most: u32) -> StoreResult<Slots> {
+        self.wanted.fetch_add(most, Ordering::AcqRel);
+        let wanting = Wanting { wanted: &self.wanted, count: most };
+        // Batches take their turns in the order in which they came.
+        let mut state = self.state.lock().await;
+        if let Some(slots) = state.ready(most) {
+            return Ok(Slots::Open(slots));
+        }
+        tokio::time::sleep_until(state.ask_at).await;
+        let taken = self.reserve(&mut state, most).await;
+        drop(wanting);
+        taken
+    }
+
+    async fn reserve(&self, state: &mut State, most: u32) -> StoreResult<Slots> {
+        let settings = &self.context.settings.pace;
+        let Some(pace) = self.context.store.pace(self.sender_id).await? else { return Ok(Slots::Closed) };
+        if !pace.open {
+            return Ok(Slots::Closed);
+        }
+        let Some(rate_milli) = pace.rate_milli else { return Ok(Slots::Unlimited) };
+        let spacing = Duration::from_micros(spacing_us(rate_milli, settings.margin));
+        let fitting = settings.reserve_ahead.as_micros() / spacing.as_micros().max(1);
+        let fitting = u32::try_from(fitting).unwrap_or(u32::MAX).max(1);
+        let request = SlotRequest {
+            sender_id: self.sender_id,
+            count: self.wanted.load(Ordering::Acquire).clamp(1, fitting),
+            rate_milli,
+            margin: settings.margin,
+            lead: settings.lead,
+        };
+        let asked = Instant::now();
+        let Some(reservation) = self.context.store.reserve_slots(&request).await? else { return Ok(Slots::Closed) };
+        let answered = Instant::now();
+        metrics::counter!(names::SLOTS_RESERVED).increment(u64::from(reservation.count));
+        if !state.map(&reservation, asked, answered) {
+            tracing::warn!(sender = self.sender_id, "the ledger's clock stepped; the sender pauses a second");
+            self.context.store.reanchor_slots(self.sender_id).await?;
+            state.ask_at = answered + Duration::from_secs(1);
+            return Ok(Slots::Open(Vec::new()));
+        }
+        state.add(&reservation);
+        state.ask_at = state.slots.back().map_or(answered, |last| last.at + spacing - ASK_AHEAD.min(spacing / 2 + ASK_AHEAD / 2));
+        Ok(Slots::Open(state.ready(most).unwrap_or_default()))
+    }
+}
+
+/// Counts a batch's wish as long as it waits, also when it gives up.
+struct Wanting<'a> {
+    wanted: &'a AtomicU32,
+    count: u32,
+}
+
+impl Drop for Wanting<'_> {
+    fn drop(&mut self) {
+        self.wanted.fetch_sub(self.count, Ordering::AcqRel);
+    }
+}
+
+impl State {
+    /// Slots that are there and not past; those past are forfeited.
+    fn ready(&mut self, most: u32) -> Option<Vec<Slot>> {
+        let now = Instant::now();
+        let past = self.slots.iter().take_while(|slot| slot.at < now).count();
+        if past > 0 {
+            metrics::counter!(names::SLOTS_FORFEITED).increment(past as u64);
+            self.slots.drain(..past);
+        }
+        let count = self.slots.len().min(most as usize);
+        (count > 0).then(|| self.slots.drain(..count).collect())
+    }
+
+    fn add(&mut self, reservation: &Reservation) {
+        let Some(mapping) = self.mapping else { return };
+        for index in 0..i64::from(reservation.count) {
+            let us = reservation.first_us + index * reservation.spacing_us;
+            self.slots.push_back(Slot { at: mapping.instant_of(us), us });
+        }
+    }
+
+    /// Takes note of how the clocks map; false where the ledger's clock stepped.
+    fn map(&mut self, reservation: &Reservation, asked: Instant, answered: Instant) -> bool {
+        let round_trip = answered - asked;
+        let fresh =
+            Mapping { here: asked + round_trip / 2, ledger_us: reservation.clock_us, round_trip, taken_at: answered };
+        let Some(known) = self.mapping else {
+            self.mapping = Some(fresh);
+            return true;
+        };
+        let off = known.instant_of(fresh.ledger_us);
+        let off = off.saturating_duration_since(fresh.here).max(fresh.here.saturating_duration_since(off));
+        if off > known.round_trip + round_trip + STEP {
+            self.mapping = Some(fresh);
+            self.slots.clear();
+            return false;
+        }
+        if round_trip <= known.round_trip || known.taken_at.elapsed() > MAPPING_FOR {
+            self.mapping = Some(fresh);
+        }
+        true
+    }
+}
+
+impl Mapping {
+    fn instant_of(&self, ledger_us: i64) -> Instant {
+        let ahead = ledger_us - self.ledger_us;
+        let length = Duration::from_micros(ahead.unsigned_abs());
+        if ahead >= 0 { self.here + length } else { self.here.checked_sub(length).unwrap_or(self.here) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State {
+        State { slots: VecDeque::new(), ask_at: Instant::now(), mapping: None }
+    }
+
+    fn reservation(first_us: i64, clock_us: i64) -> Reservation {
+        Reservation { first_us, spacing_us: 50_750, count: 3, clock_us }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slots_map_to_this_clock_and_past_ones_are_forfeited() {
+        let mut state = state();
+        let start = Instant::now();
+        assert!(state.map(&reservation(0, 1_000_000), start, start));
+        state.add(&reservation(1_010_000, 1_000_000));
+        tokio::time::advance(Duration::from_millis(30)).await;
+        let slots = state.ready(1).unwrap();
+        assert_eq!(slots[0].at, start + Duration::from_micros(60_750));
+        assert_eq!(state.slots.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_of_the_ledgers_clock_is_noticed_and_jitter_is_not() {
+        let mut state = state();
+        let start = Instant::now();
+        assert!(state.map(&reservation(0, 1_000_000), start, start));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let (asked, answered) = (Instant::now(), Instant::now() + Duration::from_millis(40));
+        assert!(state.map(&reservation(0, 2_030_000), asked, answered), "within the round trip");
+        assert!(!state.map(&reservation(0, 5_000_000), asked, answered), "three seconds ahead");
+        assert!(!state.map(&reservation(0, 1_000_000), asked, answered), "and back");
+    }
+}

@@ -1,0 +1,111 @@
+//! One request: it leaves at its slot or not at all, and what comes of it is written down.
+
+use std::{sync::Arc, time::Duration};
+
+use kabar_domain::{content::Content, outcome::{Decision, Outcome, Scope}};
+use kabar_providers::{Access, SendRequest};
+use kabar_store::{Claimed, Parking, Settlement, Started};
+use kabar_telemetry::names::{self, field};
+use tokio::time::Instant;
+
+use super::{Courier, batch::lateness, senders::KnownSender};
+use crate::recorder::report_settled;
+
+/// A message whose attempt has been started.
+pub(super) struct Ready {
+    pub(super) message: Claimed,
+    pub(super) attempt: Started,
+    pub(super) slot: Option<Instant>,
+    pub(super) content: Option<Arc<Content>>,
+    pub(super) access: Arc<Access>,
+}
+
+/// Sends the request at its slot and writes down what came of it. Never cancelled.
+pub(super) async fn run(courier: &Courier, sender: &KnownSender, ready: Ready) {
+    if let Some(slot) = ready.slot {
+        tokio::time::sleep_until(slot).await;
+    }
+    let outcome = match not_to_leave(courier, sender, &ready) {
+        Some(reason) => Outcome::not_sent(reason),
+        None => send(courier, sender, &ready).await,
+    };
+    let settlement = Settlement { message_id: ready.message.id, number: ready.attempt.number, outcome };
+    match courier.writer.settle(vec![settlement]).await {
+        Ok(settled) => report_settled(&settled),
+        Err(error) => tracing::error!(
+            message_id = ready.message.id,
+            error = &error as &dyn std::error::Error,
+            "an outcome could not be written down; the message will be in doubt"
+        ),
+    }
+}
+
+/// Why the request must not leave any more, though its attempt was started: it provably stays here.
+fn not_to_leave(courier: &Courier, sender: &KnownSender, ready: &Ready) -> Option<&'static str> {
+    let now_ms = courier.context.store.now_ms();
+    if let Some(slot) = ready.slot {
+        let late = lateness(slot);
+        metrics::histogram!(names::SLOT_LATENESS).record(late);
+        if late > courier.context.settings.pace.late_tolerance {
+            metrics::counter!(names::SLOTS_FORFEITED).increment(1);
+            return Some("its slot had passed");
+        }
+    }
+    if !sender.is_open(now_ms) {
+        return Some("the provider had just said no to the sender");
+    }
+    if !courier.context.hold.is_safe(now_ms) {
+        return Some("this worker's lease was about to end");
+    }
+    None
+}
+
+async fn send(courier: &Courier, sender: &KnownSender, ready: &Ready) -> Outcome {
+    let Some(content) = &ready.content else {
+        return Outcome::of(Decision::Failed, "the recipient lacks a value that the content needs");
+    };
+    let provider = ready.access.provider;
+    let request = SendRequest { to: &ready.message.phone, content, opaque: &ready.attempt.opaque };
+    let left_at = Instant::now();
+    let outcome = courier.context.providers.send(&ready.access, &request).await;
+    metrics::histogram!(names::SEND_DURATION, field::PROVIDER => provider.as_str()).record(left_at.elapsed());
+    let decision = decision_name(outcome.decision);
+    metrics::counter!(names::ATTEMPTS, field::PROVIDER => provider.as_str(), field::DECISION => decision).increment(1);
+    if let Some(code) = outcome.code {
+        let known = courier.context.providers.policy(provider).knows(code).to_string();
+        let labels = [(field::PROVIDER, provider.as_str().to_owned()), (field::CODE, code.to_string()), (field::KNOWN, known)];
+        metrics::counter!(names::PROVIDER_CODES, &labels).increment(1);
+    }
+    tracing::debug!(message_id = ready.message.id, sender = sender.id, decision, code = outcome.code, "sent");
+    let settings = &courier.context.settings.courier;
+    if sender.note(&outcome, courier.context.store.now_ms(), settings.outage_run) {
+        park_for_outage(courier, sender.id, &outcome, settings.park_first, settings.park_most).await;
+    }
+    outcome
+}
+
+/// An outage must not spend a backlog's attempts: the sender waits, longer each time.
+async fn park_for_outage(courier: &Courier, sender: i64, outcome: &Outcome, first: Duration, most: Duration) {
+    let reason = format!("requests in a row came to nothing, the last: {}", outcome.meaning);
+    let parking = Parking { scope: Scope::Sender, delay: None, first, most, reason: &reason, cut: false };
+    tracing::warn!(sender, reason, "parked: the provider seems to be out; its messages wait, nothing is lost");
+    if let Err(error) = courier.context.store.park(sender, &parking).await {
+        tracing::warn!(sender, error = &error as &dyn std::error::Error, "the sender could not be parked");
+    }
+}
+
+const fn decision_name(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Accepted => "accepted",
+        Decision::Throttled => "throttled",
+        Decision::Retry => "retry",
+        Decision::Failed => "failed",
+        Decision::Blocked => "blocked",
+        Decision::OptedOut => "opted_out",
+        Decision::TemplatePaused => "template_paused",
+        Decision::TemplateDisabled => "template_disabled",
+        Decision::Halt => "halt",
+        Decision::InDoubt => "in_doubt",
+        Decision::NotSent => "not_sent",
+    }
+}

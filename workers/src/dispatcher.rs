@@ -1,0 +1,96 @@
+//! Keeps tickets out for every sender with due messages: a few seconds' worth, none for a parked sender, none when no
+//! courier lives.
+//!
+//! How far a sender's tickets reach is kept in time, in the ledger: whoever publishes first moves it on by compare-and-set,
+//! so any number of dispatchers may run. Lost tickets need no search: once their time has passed and messages still wait,
+//! new ones are written. Surplus ones claim nothing and are gone.
+
+use std::time::Duration;
+
+use kabar_domain::pace::MAX_BATCH_MESSAGES;
+use kabar_queue::{Line, Ticket};
+use kabar_store::{DueSender, Topic};
+use kabar_telemetry::names;
+
+use crate::{
+    context::Shared,
+    fleet::Worker,
+    steps::{Next, StepError},
+};
+
+/// How often senders are looked at while one has a backlog: several tickets are written in one go.
+const BUSY_EVERY: Duration = Duration::from_millis(50);
+
+/// How often senders are looked at when nothing is known to fall due: other processes plan and give back, too.
+const IDLE_EVERY: Duration = Duration::from_millis(500);
+
+/// How far tickets of an unlimited sender reach, and the rate that they are counted by: what couriers cannot keep up with
+/// must not pile up.
+const UNLIMITED_HORIZON: Duration = Duration::from_millis(150);
+const UNLIMITED_RATE_MILLI: u64 = 20_000_000;
+
+/// One look at every sender with due messages.
+pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
+    let store = &context.store;
+    store.raise_rates().await?;
+    let (senders, unparked_at) = store.due_senders().await?;
+    let now = store.now_ms();
+    let due: Vec<&DueSender> = senders.iter().filter(|sender| sender.next_due <= now).collect();
+    let soonest = senders.iter().map(|sender| sender.next_due).filter(|due| *due > now).chain(unparked_at).min();
+    let until_soonest = soonest.map_or(IDLE_EVERY, |at| Duration::from_millis((at - now).max(1).unsigned_abs()));
+    if due.is_empty() {
+        return Ok(Next::Bell(Topic::Messages, until_soonest.min(IDLE_EVERY)));
+    }
+    if !store.worker_lives(Worker::Courier.as_str()).await? {
+        return Ok(Next::After(IDLE_EVERY));
+    }
+    let most = u64::from(context.settings.dispatcher.max_tickets);
+    let mut room = most.saturating_sub(context.queue.ready(Line::Batches).await?);
+    let mut bodies = Vec::new();
+    let mut backlog = false;
+    for sender in due {
+        let Plan { tickets, until } = plan(sender, &context, now, room).await?;
+        if tickets > 0 && store.note_tickets(sender.sender_id, sender.ticketed_until, until).await? {
+            room = room.saturating_sub(tickets);
+            let body = Ticket { sender: sender.sender_id }.to_body();
+            bodies.extend(std::iter::repeat_n(body, usize::try_from(tickets).unwrap_or(0)));
+        }
+        backlog |= until > now;
+    }
+    if !bodies.is_empty() {
+        context.queue.publish(Line::Batches, &bodies).await?;
+        metrics::counter!(names::TICKETS_PUBLISHED).increment(bodies.len() as u64);
+    }
+    // With tickets out, new messages of these senders wait for their turn anyway; others ring.
+    Ok(if backlog {
+        Next::After(BUSY_EVERY.min(until_soonest))
+    } else {
+        Next::Bell(Topic::Messages, until_soonest.min(IDLE_EVERY))
+    })
+}
+
+struct Plan {
+    tickets: u64,
+    until: i64,
+}
+
+/// How many tickets a sender is to get, and how far they reach: as many as its waiting messages fill, within the horizon.
+async fn plan(sender: &DueSender, context: &Shared, now: i64, room: u64) -> Result<Plan, StepError> {
+    let (rate_milli, horizon) = match sender.rate_milli {
+        Some(rate) => (rate, context.settings.dispatcher.ticket_horizon),
+        None => (UNLIMITED_RATE_MILLI, UNLIMITED_HORIZON),
+    };
+    let from = sender.ticketed_until.max(now);
+    let ahead_ms = (from - now).unsigned_abs();
+    let horizon_ms = u64::try_from(horizon.as_millis()).unwrap_or(u64::MAX);
+    if ahead_ms >= horizon_ms || room == 0 {
+        return Ok(Plan { tickets: 0, until: sender.ticketed_until });
+    }
+    let batch = u64::from(sender.batch_limit.clamp(1, MAX_BATCH_MESSAGES));
+    let wanted = ((horizon_ms - ahead_ms) * rate_milli).div_ceil(1_000_000).max(1);
+    let waiting = context.store.waiting_messages(sender.sender_id, wanted).await?.max(1);
+    let tickets = waiting.div_ceil(batch).min(room);
+    let covered = (tickets * batch).min(waiting);
+    let length_ms = (covered * 1_000_000).div_ceil(rate_milli.max(1));
+    Ok(Plan { tickets, until: from + i64::try_from(length_ms).unwrap_or(0) })
+}

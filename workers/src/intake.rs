@@ -1,0 +1,47 @@
+//! Takes jobs of other services from the line `jobs`, writes them down, then acknowledges. What cannot be understood
+//! becomes a dead letter with its reason; it never blocks the line and is never dropped.
+
+use std::time::Duration;
+
+use kabar_domain::job::Job;
+use kabar_queue::{Line, QueueError};
+use kabar_store::{DEFAULT_TENANT, StoreError};
+use kabar_telemetry::names::{self, field};
+
+use crate::{
+    context::{Shared, door},
+    steps::{Next, StepError},
+};
+
+/// The most jobs that are taken at once.
+const MOST_JOBS: usize = 100;
+
+/// How long one look at the line waits for a job.
+const WAIT: Duration = Duration::from_secs(1);
+
+pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
+    let deliveries = context.queue.take(Line::Jobs, MOST_JOBS, WAIT).await?;
+    for delivery in &deliveries {
+        match Job::from_json(delivery.body.as_bytes(), door(&context.settings), None) {
+            Ok(job) => match context.store.enqueue(DEFAULT_TENANT, &job).await {
+                Ok(_) => metrics::counter!(names::JOBS_ACCEPTED, field::TYPE => job.kind()).increment(1),
+                Err(error @ (StoreError::DifferentJob(_) | StoreError::NotFound { .. })) => {
+                    bury(&context, &delivery.body, &error.to_string()).await?;
+                }
+                Err(error) => return Err(error.into()),
+            },
+            Err(error) => bury(&context, &delivery.body, &error.to_string()).await?,
+        }
+    }
+    if !deliveries.is_empty() {
+        context.queue.acknowledge(&deliveries).await?;
+    }
+    Ok(Next::Now)
+}
+
+async fn bury(context: &Shared, body: &str, reason: &str) -> Result<(), QueueError> {
+    metrics::counter!(names::DEAD_LETTERS).increment(1);
+    tracing::warn!(reason, "a job cannot be carried out; it is kept as a dead letter");
+    context.store.bury(DEFAULT_TENANT, Line::Jobs.as_str(), body, reason).await?;
+    Ok(())
+}

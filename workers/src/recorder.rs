@@ -1,0 +1,70 @@
+//! Applies what providers report later: receipts, messages from people, changes of templates. Order and repeats do not
+//! matter.
+
+use std::time::Duration;
+
+use kabar_store::{Applied, NewEvent, Settled, Topic};
+use kabar_telemetry::names::{self, field};
+
+use crate::{
+    context::Shared,
+    steps::{Next, StepError},
+};
+
+/// How often events are looked for when no bell rings: other processes take them in, too.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The most events in one transaction; each holds up to a thousand reports.
+const MOST_EVENTS: u32 = 32;
+
+pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
+    let policy = context.settle_policy();
+    let providers = context.providers.clone();
+    let read = move |event: &NewEvent| {
+        let provider = event.provider.parse().map_err(|error: kabar_domain::sender::UnknownProvider| error.to_string())?;
+        providers.read_event(provider, event.body.as_bytes()).map_err(|error| error.to_string())
+    };
+    let applied = context.store.apply_events(MOST_EVENTS, &policy, read).await?;
+    if applied.events == 0 {
+        return Ok(Next::Bell(Topic::Events, LOOK_EVERY));
+    }
+    report(&applied);
+    Ok(Next::Now)
+}
+
+fn report(applied: &Applied) {
+    metrics::counter!(names::RECEIPTS_APPLIED).increment(applied.receipts);
+    metrics::counter!(names::RECEIPTS_UNKNOWN).increment(applied.unmatched);
+    if applied.doubts_settled > 0 {
+        metrics::counter!(names::DOUBTS_SETTLED, field::BY => "receipt").increment(applied.doubts_settled);
+    }
+    for notice in &applied.notices {
+        tracing::warn!(notice, "the provider reports");
+    }
+    if applied.unreadable > 0 {
+        tracing::error!(events = applied.unreadable, "events could not be read; they are kept");
+    }
+    report_settled(&applied.settled);
+}
+
+/// Logs what settling did beyond messages. Each line is for a person who runs the fleet.
+pub(crate) fn report_settled(settled: &Settled) {
+    for (sender, scope, reason) in &settled.parked {
+        metrics::counter!(names::SENDERS_PARKED, field::SCOPE => format!("{scope:?}").to_lowercase()).increment(1);
+        tracing::info!(sender, reason, "parked: the provider asks to slow down; its messages wait, nothing is lost");
+    }
+    for (sender, reason) in &settled.halted {
+        metrics::counter!(names::SENDERS_HALTED).increment(1);
+        tracing::error!(
+            sender,
+            reason,
+            "HALTED: the provider refuses this sender; its messages are kept. Mend the cause, then `kabar sender resume`"
+        );
+    }
+    for alert in &settled.alerts {
+        tracing::warn!(alert, "a person should look at this");
+    }
+    if settled.doubts > 0 {
+        metrics::counter!(names::DOUBTS_OPENED).increment(settled.doubts);
+    }
+}
