@@ -1,3 +1,4 @@
 //! One suite per port, run on every implementation of it. A known gap is a named test.
 
 mod queue;
+mod store;

@@ -95,20 +95,31 @@ pub fn door(settings: &Settings) -> Door {
 /// # Errors
 /// When it cannot be opened, or its tables are not up to date.
 pub async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
-    let (place, own) = match &settings.ledger.url {
-        DatabaseUrl::Sqlite { path } => (Place::File(path.clone()), true),
-        DatabaseUrl::Postgres { url } => (Place::Postgres(url.expose().to_owned()), false),
+    let store = connect_store(settings).await?;
+    match &settings.ledger.url {
+        DatabaseUrl::Sqlite { .. } => store.migrate().await?,
+        DatabaseUrl::Postgres { .. } => store.check_migrated().await?,
+    }
+    Ok(store)
+}
+
+/// Opens the ledger as the settings say, whatever its tables are.
+///
+/// # Errors
+/// When it cannot be opened.
+pub async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
+    let place = match &settings.ledger.url {
+        DatabaseUrl::Sqlite { path } => Place::File(path.clone()),
+        DatabaseUrl::Postgres { url } => Place::Postgres(url.expose().to_owned()),
     };
-    let store = Store::open(&StoreOptions {
+    Ok(Store::open(&StoreOptions {
         master_key: settings.ledger.master_key.as_ref().map(|key| *key.expose()),
         max_connections: settings.ledger.max_connections,
         statement_timeout: settings.ledger.statement_timeout,
         connect_timeout: settings.ledger.connect_timeout,
         ..StoreOptions::at(place)
     })
-    .await?;
-    if own { store.migrate().await? } else { store.check_migrated().await? }
-    Ok(store)
+    .await?)
 }
 
 /// Opens the queue as the settings say.

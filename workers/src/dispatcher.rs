@@ -18,7 +18,7 @@ use crate::{
     steps::{Next, StepError},
 };
 
-/// How often senders are looked at while one has a backlog: several tickets are written in one go.
+/// How often senders are looked at at most while one has a backlog: several tickets are written in one go.
 const BUSY_EVERY: Duration = Duration::from_millis(50);
 
 /// How often senders are looked at when nothing is known to fall due: other processes plan and give back, too.
@@ -47,31 +47,31 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let most = u64::from(context.settings.dispatcher.max_tickets);
     let mut room = most.saturating_sub(context.queue.ready(Line::Batches).await?);
     let mut bodies = Vec::new();
-    let mut backlog = false;
+    let mut refill_at: Option<i64> = None;
     for sender in due {
-        let Plan { tickets, until } = plan(sender, &context, now, room).await?;
+        let Plan { tickets, until, refill_at: at } = plan(sender, &context, now, room).await?;
         if tickets > 0 && store.note_tickets(sender.sender_id, sender.ticketed_until, until).await? {
             room = room.saturating_sub(tickets);
             let body = Ticket { sender: sender.sender_id }.to_body();
             bodies.extend(std::iter::repeat_n(body, usize::try_from(tickets).unwrap_or(0)));
         }
-        backlog |= until > now;
+        refill_at = Some(refill_at.map_or(at, |soonest| soonest.min(at)));
     }
     if !bodies.is_empty() {
         context.queue.publish(Line::Batches, &bodies).await?;
         metrics::counter!(names::TICKETS_PUBLISHED).increment(bodies.len() as u64);
     }
-    // With tickets out, new messages of these senders wait for their turn anyway; others ring.
-    Ok(if backlog {
-        Next::After(BUSY_EVERY.min(until_soonest))
-    } else {
-        Next::Bell(Topic::Messages, until_soonest.min(IDLE_EVERY))
-    })
+    // Senders with tickets out are looked at again when half of these are used up; new messages of others ring.
+    let refill = refill_at.map_or(IDLE_EVERY, |at| Duration::from_millis((at - now).max(1).unsigned_abs()));
+    Ok(Next::Bell(Topic::Messages, refill.max(BUSY_EVERY).min(until_soonest).min(IDLE_EVERY)))
 }
 
 struct Plan {
     tickets: u64,
+    /// How far tickets reach then.
     until: i64,
+    /// When to look again.
+    refill_at: i64,
 }
 
 /// How many tickets a sender is to get, and how far they reach: as many as its waiting messages fill, within the horizon.
@@ -83,14 +83,19 @@ async fn plan(sender: &DueSender, context: &Shared, now: i64, room: u64) -> Resu
     let from = sender.ticketed_until.max(now);
     let ahead_ms = (from - now).unsigned_abs();
     let horizon_ms = u64::try_from(horizon.as_millis()).unwrap_or(u64::MAX);
-    if ahead_ms >= horizon_ms || room == 0 {
-        return Ok(Plan { tickets: 0, until: sender.ticketed_until });
+    let half = i64::try_from(horizon_ms / 2).unwrap_or(i64::MAX / 2);
+    // Whoever takes one of the tickets that are out claims the best messages, also such as have come since.
+    if ahead_ms > horizon_ms / 2 || room == 0 {
+        let refill_at = (sender.ticketed_until - half).max(now + 1);
+        return Ok(Plan { tickets: 0, until: sender.ticketed_until, refill_at });
     }
     let batch = u64::from(sender.batch_limit.clamp(1, MAX_BATCH_MESSAGES));
-    let wanted = ((horizon_ms - ahead_ms) * rate_milli).div_ceil(1_000_000).max(1);
+    // A ticket claims a whole batch: one for a part of it would have couriers claim a backlog long before its time.
+    let wanted = ((horizon_ms - ahead_ms) * rate_milli / 1_000_000 / batch).max(1) * batch;
     let waiting = context.store.waiting_messages(sender.sender_id, wanted).await?.max(1);
     let tickets = waiting.div_ceil(batch).min(room);
     let covered = (tickets * batch).min(waiting);
     let length_ms = (covered * 1_000_000).div_ceil(rate_milli.max(1));
-    Ok(Plan { tickets, until: from + i64::try_from(length_ms).unwrap_or(0) })
+    let until = from + i64::try_from(length_ms).unwrap_or(0);
+    Ok(Plan { tickets, until, refill_at: (until - half).max(now + 1) })
 }

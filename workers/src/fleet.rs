@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How often a SQLite ledger is asked whether another process has written.
-const NOTICE_EVERY: Duration = Duration::from_millis(25);
+const NOTICE_EVERY: Duration = Duration::from_millis(50);
 
 /// How often metrics are tidied, so that samples which nobody collects do not pile up.
 const TIDY_EVERY: Duration = Duration::from_secs(5);

@@ -110,13 +110,16 @@ pub struct Outcome {
     pub alert: bool,
 }
 
+/// How the usual outcome is worded.
+pub const ACCEPTED: &str = "accepted by the provider";
+
 impl Outcome {
     /// The provider took the message over under `provider_message_id`.
     #[must_use]
     pub fn accepted(provider_message_id: impl Into<String>) -> Self {
         Self {
             provider_message_id: Some(provider_message_id.into()),
-            ..Self::of(Decision::Accepted, "accepted by the provider")
+            ..Self::of(Decision::Accepted, ACCEPTED)
         }
     }
 

@@ -155,6 +155,40 @@ impl Store {
     }
 }
 
+/// A value as JSON, without NUL.
 pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> StoreResult<String> {
-    serde_json::to_string(value).map_err(|error| StoreError::unreadable("a list of rows", error))
+    let json = serde_json::to_string(value).map_err(|error| StoreError::unreadable("a list of rows", error))?;
+    Ok(if json.contains("\\u0000") { without_nul(&json) } else { json })
+}
+
+/// JSON without the escape of NUL, which Postgres refuses.
+fn without_nul(json: &str) -> String {
+    let mut cleaned = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        cleaned.push_str(before);
+        if let Some(after) = escape.strip_prefix("\\u0000") {
+            cleaned.push_str("\\ufffd");
+            rest = after;
+        } else {
+            // A backslash and what it escapes, which may be a backslash: that one begins nothing.
+            let length = 1 + escape[1..].chars().next().map_or(0, char::len_utf8);
+            cleaned.push_str(&escape[..length]);
+            rest = &escape[length..];
+        }
+    }
+    cleaned + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_for_the_ledger_holds_no_nul() {
+        let json = to_json(&["a\0b", "\\u0000", "\\\0", "\\\\\"\0"]).unwrap();
+        let read: Vec<String> = serde_json::from_str(&json).unwrap();
+        assert_eq!(read, ["a\u{fffd}b", "\\u0000", "\\\u{fffd}", "\\\\\"\u{fffd}"]);
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
     LeaseId, Store,
     audience::to_json,
     db::{Tx, args, statements},
-    dialect::CLAIM_LANE,
+    dialect::{CLAIM_LANE, NOTE_TURN},
     error::{StoreError, StoreResult},
     jobs::json_list,
     lanes::{due_lanes, shares},
@@ -23,7 +23,6 @@ statements! {
     SENDER = "select senders.rate_per_second, pace.last_lane from senders join pace on pace.sender_id = senders.id
 where senders.id = $1 and senders.state = 'active' and pace.parked_until <= $2
   and exists (select 1 from leases where leases.id = $3 and leases.expires_at > $2)";
-    TURN = "update pace set last_lane = $2 where sender_id = $1";
     START = "update messages set state = 'sending', attempts = attempts + 1, updated_at = $3
 where id in (select cast(value as bigint) from json_each($1)) and state = 'claimed' and lease_id = $2
   and (expires_at is null or expires_at > $3)
@@ -43,7 +42,9 @@ from json_each($3)";
     when expires_at <= $3 then 'expired'
     when exists (select 1 from blocks where blocks.recipient_id = messages.recipient_id and blocks.channel = $4) then 'skipped'
     else 'queued' end,
-  reason = case when expires_at <= $3 then 'expired'
+  reason = case
+    when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled') then 'cancelled'
+    when expires_at <= $3 then 'expired'
     when exists (select 1 from blocks where blocks.recipient_id = messages.recipient_id and blocks.channel = $4)
       then 'recipient_blocked'
     else reason end,
@@ -146,7 +147,7 @@ impl Store {
             rows.append(&mut of_lane);
         }
         if let (true, Some(first)) = (lanes.len() > 1, lanes.first()) {
-            tx.execute(TURN, args![sender_id, *first]).await?;
+            tx.execute(NOTE_TURN, args![sender_id, *first]).await?;
         }
         rows.into_iter().map(|row| self.claimed(row)).collect()
     }

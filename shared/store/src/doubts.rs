@@ -4,6 +4,7 @@
 //! names the attempt settles it whenever it comes. After the grace time, receipts for *later* messages of the same sender
 //! without one for this message prove that it never left. Policy decides the rest.
 
+use kabar_domain::message::MessageState;
 use serde::Serialize;
 
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
     audience::to_json,
     db::{args, statements},
     error::{StoreError, StoreResult},
+    outcomes::lock_messages,
 };
 
 statements! {
@@ -19,7 +21,11 @@ statements! {
 from messages join senders on senders.id = messages.sender_id
 join attempts on attempts.message_id = messages.id and attempts.number = messages.attempts
 where messages.state = 'in_doubt' and messages.due_at <= $1 order by messages.due_at limit $2";
-    SETTLE = "update messages set state = settled.state, reason = settled.reason, due_at = $2, updated_at = $2
+    /// A message whose job was cancelled is not sent again.
+    SETTLE = "update messages set reason = settled.reason, due_at = $2, updated_at = $2,
+  state = case when settled.state = 'queued' and exists (
+    select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled') then 'cancelled'
+    else settled.state end
 from (select cast(value->>'id' as bigint) as id, cast(value->>'number' as bigint) as number,
     value->>'state' as state, value->>'reason' as reason from json_each($1)) settled
 where messages.id = settled.id and messages.attempts = settled.number and messages.state = 'in_doubt'";
@@ -72,7 +78,13 @@ impl Store {
             self.job_contents(&job_ids).await?.into_iter().map(|(id, content)| (id, content.on_doubt)).collect();
         let mut changes = Vec::with_capacity(due.len());
         let mut tx = self.db.begin().await?;
+        let messages = lock_messages(&mut tx, due.iter().map(|(id, ..)| *id)).await?;
         for (id, number, job_id, proven_absent) in due {
+            // A receipt may have come since it was looked at.
+            let doubtful = MessageState::InDoubt.as_str();
+            if messages.get(&id).is_none_or(|message| message.state != doubtful || message.attempts != number) {
+                continue;
+            }
             let (state, reason) = match (policies.get(&job_id).copied().unwrap_or_default(), proven_absent == 1) {
                 (OnDoubt::Auto, true) => {
                     settled.absent += 1;

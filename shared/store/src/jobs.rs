@@ -117,15 +117,17 @@ impl Store {
     pub(crate) async fn enqueue_in(&self, tx: &mut Tx, tenant: TenantId, job: &Job) -> StoreResult<Enqueued> {
         let hash = body_hash(job)?;
         let inserted = self.insert_job(tx, tenant, job, &hash, "accepted").await?;
-        let Some(job_id) = inserted else { return same_or_refused(tx, tenant, job.id(), &hash).await.map(|(same, _)| same) };
+        let Some(job_id) = inserted else {
+            return same_or_refused(tx, tenant, job.id(), &hash).await.map(|(same, _)| same);
+        };
         if let Job::Broadcast(broadcast) = job
             && let Audience::Recipients(members) = &broadcast.audience
         {
             let rows: Vec<AudienceRow> = members.iter().cloned().map(AudienceRow::from).collect();
             let fields = job.content().fields();
-            for (chunk, rows) in rows.chunks(crate::audience::CHUNK).enumerate() {
-                self.append_in(tx, tenant, job_id, &fields, chunk * crate::audience::CHUNK, rows).await?;
-            }
+            // All at once, though they may be ten thousand: numbers are locked in one order, so that no two jobs wait for
+            // each other.
+            self.append_in(tx, tenant, job_id, &fields, 0, &rows).await?;
         }
         Ok(Enqueued::New { job_id })
     }
@@ -181,7 +183,8 @@ impl Store {
                 let has_fields = matches!(job, Job::Broadcast(_)) && !job.content().fields().is_empty();
                 // Braces are placeholders in broadcasts alone: elsewhere a value stands as it is.
                 let unescape = matches!(job, Job::Broadcast(_)) && !has_fields;
-                let content = if unescape { job.content().for_recipient(&Fields::new())? } else { job.content().clone() };
+                let content =
+                    if unescape { job.content().for_recipient(&Fields::new())? } else { job.content().clone() };
                 Ok((id, JobContent { content: Arc::new(content), has_fields, on_doubt: job.on_doubt() }))
             })
             .collect()
@@ -206,6 +209,24 @@ impl Store {
     /// When the ledger cannot be read.
     pub async fn job_id(&self, tenant: TenantId, key: &str) -> StoreResult<Option<i64>> {
         Ok(self.job_row(tenant, key, None).await?.map(|row| row.id))
+    }
+
+    /// The job with the producer's id, as lists show it, with the ledger's id; of `kind` where that is given.
+    ///
+    /// # Errors
+    /// When there is none, or the ledger cannot be read.
+    pub async fn job_summary(
+        &self,
+        tenant: TenantId,
+        key: &str,
+        kind: Option<&'static str>,
+    ) -> StoreResult<(i64, JobSummary)> {
+        let row = self.job_row(tenant, key, kind).await?.ok_or_else(|| StoreError::NotFound {
+            what: kind.unwrap_or("job"),
+            name: key.to_owned(),
+            hint: kind.map_or_else(String::new, |kind| format!(": `kabar {kind} list` shows what there is")),
+        })?;
+        Ok((row.id, row.summary()))
     }
 
     /// The jobs of a kind, the newest first, those older than `before` (the ledger's id), at most `limit`.
@@ -247,11 +268,7 @@ pub(crate) async fn same_or_refused(
     hash: &str,
 ) -> StoreResult<(Enqueued, String)> {
     let (job_id, known, state): (i64, String, String) = tx.one(EXISTING, args![tenant.0, id.as_str()]).await?;
-    if known == hash {
-        Ok((Enqueued::Same { job_id }, state))
-    } else {
-        Err(StoreError::DifferentJob(id.clone()))
-    }
+    if known == hash { Ok((Enqueued::Same { job_id }, state)) } else { Err(StoreError::DifferentJob(id.clone())) }
 }
 
 /// SHA-256 of the whole normalised job: the same job in other words has the same.

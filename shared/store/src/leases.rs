@@ -22,7 +22,11 @@ statements! {
     ORPHANS = "select id from messages where lease_id is not null and state in ('claimed', 'sending')
   and not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $1)
 limit $2";
-    GIVE_BACK = "update messages set state = 'queued', lease_id = null, updated_at = $2
+    GIVE_BACK = "update messages set lease_id = null, updated_at = $2,
+  state = case when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled')
+    then 'cancelled' else 'queued' end,
+  reason = case when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled')
+    then 'cancelled' else reason end
 where id in (select cast(value as bigint) from json_each($1)) and state = 'claimed'
   and not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $2)";
     DOUBT = "update messages set state = 'in_doubt', lease_id = null, updated_at = $2, due_at = $3,

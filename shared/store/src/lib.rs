@@ -185,14 +185,13 @@ impl Store {
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn notice_other_processes(&self, every: Duration) -> StoreResult<()> {
-        let db::Db::Sqlite { readers, .. } = &self.db else { return std::future::pending().await };
+        let db::Db::Sqlite { writer, .. } = &self.db else { return std::future::pending().await };
         let failed = |source| StoreError::statement("pragma data_version", source);
-        // The version changes for this connection whenever any *other* connection commits, this process's own included.
-        let mut connection = readers.acquire().await.map_err(failed)?;
+        // The version changes for a connection when any *other* one commits. This process writes through one connection, so
+        // on that it changes for other processes' writes alone.
         let mut last: i64 = 0;
         loop {
-            let (version,): (i64,) =
-                sqlx::query_as("pragma data_version").fetch_one(&mut *connection).await.map_err(failed)?;
+            let (version,): (i64,) = sqlx::query_as("pragma data_version").fetch_one(writer).await.map_err(failed)?;
             if version != last {
                 last = version;
                 Topic::ALL.into_iter().for_each(|topic| self.wake.ring(topic));

@@ -8,7 +8,7 @@ use std::{collections::HashMap, time::Duration};
 
 use kabar_domain::{
     message::MessageState,
-    outcome::{Decision, Outcome, Scope},
+    outcome::{ACCEPTED, Decision, Outcome, Scope},
 };
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use crate::{
     audience::to_json,
     blocks::NewBlock,
     db::{Tx, args, statements},
-    dialect::LOCK_MESSAGES,
+    dialect::{ACCEPT_MESSAGES, LOCK_MESSAGES},
     error::{StoreError, StoreResult},
     jobs::json_list,
 };
@@ -27,7 +27,21 @@ mod decide;
 use decide::{Change, Facts, decide};
 
 statements! {
-    MOVE = "update messages set state = change.state, reason = change.reason, due_at = coalesce(change.due, messages.due_at),
+    /// A message that would wait again though its job was cancelled meanwhile ends as cancelled.
+    ACCEPT_ATTEMPTS = "update attempts set outcome = 'accepted', code = null, meaning = accepted.meaning,
+  provider_message_id = coalesce(accepted.provider_message_id, attempts.provider_message_id),
+  ended_at = coalesce(attempts.ended_at, $2)
+from (select cast(value->>0 as bigint) as message_id, cast(value->>1 as bigint) as number,
+    value->>2 as provider_message_id, value->>3 as meaning from json_each($1)) accepted
+where attempts.message_id = accepted.message_id and attempts.number = accepted.number
+  and (attempts.outcome is null or attempts.outcome in ('in_doubt', 'absent', 'accepted', 'not_sent'))";
+    MOVE = "update messages set due_at = coalesce(change.due, messages.due_at),
+  state = case when change.state = 'queued' and exists (
+    select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled') then 'cancelled'
+    else change.state end,
+  reason = case when change.state = 'queued' and exists (
+    select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled') then 'cancelled'
+    else change.reason end,
   tries = change.tries, pair_throttles = change.pair_throttles, lease_id = null, updated_at = $2
 from (select cast(value->>'id' as bigint) as id, value->>'state' as state, value->>'reason' as reason,
     cast(value->>'due' as bigint) as due, cast(value->>'tries' as bigint) as tries,
@@ -42,7 +56,8 @@ from (select cast(value->>'message' as bigint) as message_id, cast(value->>'numb
     value->>'provider_message_id' as provider_message_id
   from json_each($1)) settled
 where attempts.message_id = settled.message_id and attempts.number = settled.number
-  and (attempts.outcome is null or attempts.outcome in ('in_doubt', 'absent', 'accepted'))";
+  and (attempts.outcome is null
+    or attempts.outcome in ('in_doubt', 'absent', 'accepted') and settled.outcome <> 'in_doubt')";
     /// The doubled condition lets SQLite see that the index on a recipient's open messages fits.
     DELAY_PAIR = "update messages set due_at = $3, updated_at = $4
 where recipient_id = $1 and sender_id = $2 and state = 'queued' and state in ('queued', 'claimed', 'sending')
@@ -161,10 +176,17 @@ impl Store {
             return Ok(Settled::default());
         }
         let now = self.now_ms();
+        let (accepted, settlements): (Vec<&Settlement>, Vec<&Settlement>) = settlements
+            .iter()
+            .partition(|one| source == Source::Answer && one.outcome.decision == Decision::Accepted);
+        accept(tx, &accepted, now).await?;
+        if settlements.is_empty() {
+            return Ok(Settled::default());
+        }
         let messages = lock_messages(tx, settlements.iter().map(|one| one.message_id)).await?;
         let mut changes: Vec<Change> = Vec::with_capacity(settlements.len());
         let mut beyond: Vec<(&MessageRow, &Outcome, Change)> = Vec::new();
-        for settlement in settlements {
+        for settlement in &settlements {
             let Some(message) = messages.get(&settlement.message_id) else { continue };
             let state: MessageState =
                 message.state.parse().map_err(|error| StoreError::unreadable("a message's state", error))?;
@@ -181,10 +203,12 @@ impl Store {
             }
             changes.push(change);
         }
+        // Paces are locked in one order, so that no two transactions wait for each other.
+        beyond.sort_by_key(|(message, ..)| (message.sender_id, message.id));
         if !changes.is_empty() {
             tx.execute(MOVE, args![to_json(&changes)?, now]).await?;
         }
-        write_attempts(tx, settlements, now).await?;
+        write_attempts(tx, &settlements, now).await?;
         let requeued = changes.iter().filter(|change| change.state == MessageState::Queued).count() as u64;
         Ok(Settled { requeued, ..self.apply_beyond(tx, &beyond, policy, now).await? })
     }
@@ -271,7 +295,28 @@ pub(crate) async fn lock_messages(
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
-async fn write_attempts(tx: &mut Tx, settlements: &[Settlement], now: i64) -> StoreResult<()> {
+/// The usual outcome, by the shortest way: nothing holds beyond the messages, so they need not be read first. The states
+/// are those that `decide` moves on an accepting answer.
+async fn accept(tx: &mut Tx, accepted: &[&Settlement], now: i64) -> StoreResult<()> {
+    if accepted.is_empty() {
+        return Ok(());
+    }
+    let mut rows: Vec<(i64, i64, Option<&str>, Option<&str>)> = accepted
+        .iter()
+        .map(|one| {
+            // The usual words are not stored with every attempt; unusual ones (a message held by the provider) are.
+            let meaning = (one.outcome.meaning != ACCEPTED).then_some(one.outcome.meaning.as_str());
+            (one.message_id, one.number, one.outcome.provider_message_id.as_deref(), meaning)
+        })
+        .collect();
+    rows.sort_unstable();
+    let rows = to_json(&rows)?;
+    tx.execute(ACCEPT_MESSAGES, args![rows.as_str(), now]).await?;
+    tx.execute(ACCEPT_ATTEMPTS, args![rows, now]).await?;
+    Ok(())
+}
+
+async fn write_attempts(tx: &mut Tx, settlements: &[&Settlement], now: i64) -> StoreResult<()> {
     let attempts: Vec<SettledAttempt<'_>> = settlements
         .iter()
         .map(|one| SettledAttempt {

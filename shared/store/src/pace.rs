@@ -15,9 +15,9 @@ use crate::{
     jobs::json_list,
 };
 
-/// A next slot further ahead than this means that the database's clock stepped back, in microseconds. Reservations reach
-/// at most a fraction of a second ahead per process.
-const MOST_AHEAD_US: i64 = 20_000_000;
+/// A clock further behind that of the latest reservation than this has stepped back, in microseconds. One that is less
+/// behind may have been read before a wait for the row; it costs no more than this in time, and never the pace.
+const STEP_US: i64 = 1_000_000;
 
 /// Parked again within this time of the last parking's end, a sender is parked for longer, in milliseconds.
 const STREAK_MS: i64 = 30_000;
@@ -38,7 +38,8 @@ from senders join pace on pace.sender_id = senders.id where senders.id = $1";
   rate_changed_at = $6 where sender_id = $1";
     CUT_SENDERS = "select pace.sender_id, senders.rate_per_second, pace.effective_rate_milli, pace.rate_changed_at
 from pace join senders on senders.id = pace.sender_id
-where pace.effective_rate_milli is not null and pace.parked_until <= $1 and pace.rate_changed_at <= $2";
+where pace.effective_rate_milli is not null and pace.parked_until <= $1 and pace.rate_changed_at <= $2
+order by pace.sender_id";
     RAISE = "update pace set effective_rate_milli = $2, rate_changed_at = $3
 where sender_id = $1 and rate_changed_at = $4";
 }
@@ -140,7 +141,7 @@ impl Store {
         let length = spacing * i64::from(request.count.max(1));
         let mut tx = self.db.begin().await?;
         let now_us = self.clock.now_us();
-        let values = args![request.sender_id, now_us, now_us / 1_000, us(request.lead), length, MOST_AHEAD_US];
+        let values = args![request.sender_id, now_us, now_us / 1_000, us(request.lead), length, STEP_US];
         let row: Option<(i64, i64)> = tx.optional(RESERVE_SLOTS, values).await?;
         tx.commit().await?;
         Ok(row.map(|(first_us, clock_us)| Reservation {

@@ -151,7 +151,8 @@ impl Store {
                 for candidate in candidates {
                     let (state, reason, fields) = self.look_at(&candidate, &broadcast.content, &wanted, gate)?;
                     if let Some(fields) = fields {
-                        chunk.fields.insert(candidate.recipient_id, fields);
+                        // Of a repeated number the first row counts, as it does across chunks.
+                        chunk.fields.entry(candidate.recipient_id).or_insert(fields);
                     }
                     chunk.messages.push(NewMessage { recipient: candidate.recipient_id, part: 0, state, reason, due, expires });
                 }

@@ -27,6 +27,12 @@ statements! {
 from recipients where tenant_id = $1 and phone = $2";
     LIST = "select id, phone, name, fields, opted_out_at, opted_out_by, unreachable_at, last_inbound_at, created_at
 from recipients where tenant_id = $1 and id > $2 order by id limit $3";
+    BY_PHONES = "select id, phone, name, fields, opted_out_at, opted_out_by, unreachable_at, last_inbound_at, created_at
+from recipients where tenant_id = $1 and phone in (select value->>'phone' from json_each($2)) order by id";
+    IN_GROUP = "select r.id, r.phone, r.name, r.fields, r.opted_out_at, r.opted_out_by, r.unreachable_at,
+  r.last_inbound_at, r.created_at
+from group_members g join recipients r on r.id = g.recipient_id
+where g.group_id = $1 and g.recipient_id > $2 order by g.recipient_id limit $3";
     COUNT_KNOWN = "select count(*) from recipients
 where tenant_id = $1 and phone in (select value->>'phone' from json_each($2))";
     /// Rows that would stay as they are are not written again: a million known numbers cost no million writes.
@@ -176,7 +182,29 @@ impl Store {
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn recipients(&self, tenant: TenantId, after_id: i64, limit: u32) -> StoreResult<Vec<Recipient>> {
-        let rows: Vec<RecipientRow> = self.db.all(LIST, args![tenant.0, after_id, i64::from(limit)]).await?;
+        self.with_blocks(self.db.all(LIST, args![tenant.0, after_id, i64::from(limit)]).await?).await
+    }
+
+    /// Those of `phones` that are known, in the order of their ids.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn recipients_by_phone(&self, tenant: TenantId, phones: &[PhoneNumber]) -> StoreResult<Vec<Recipient>> {
+        let phones: Vec<UpsertRow<'_>> =
+            phones.iter().map(|phone| UpsertRow { phone: phone.as_str(), name: None, fields: None }).collect();
+        self.with_blocks(self.db.all(BY_PHONES, args![tenant.0, to_json(&phones)?]).await?).await
+    }
+
+    /// A group's members in the order of their ids, those after `after_id`, at most `limit`. The group goes by the
+    /// ledger's id.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn recipients_in_group(&self, group_id: i64, after_id: i64, limit: u32) -> StoreResult<Vec<Recipient>> {
+        self.with_blocks(self.db.all(IN_GROUP, args![group_id, after_id, i64::from(limit)]).await?).await
+    }
+
+    async fn with_blocks(&self, rows: Vec<RecipientRow>) -> StoreResult<Vec<Recipient>> {
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let mut blocks = self.blocks_of_many(&ids).await?;
         rows.into_iter()

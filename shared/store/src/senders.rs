@@ -45,9 +45,9 @@ from senders where provider = $1 and address = $2 order by id";
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'active', 0, $12, $12)
 on conflict (tenant_id, name) do nothing
 returning id";
-    ADD_PACE = "insert into pace (sender_id, next_slot_us, rate_changed_at, parked_until, park_streak, ticketed_until,
-  last_lane)
-values ($1, 0, 0, 0, 0, 0, 0)";
+    ADD_PACE = "insert into pace (sender_id, next_slot_us, clock_us, rate_changed_at, parked_until, park_streak,
+  ticketed_until, last_lane)
+values ($1, 0, 0, 0, 0, 0, 0, 0)";
     CHANGE = "update senders set address = coalesce($2, address), account = coalesce($3, account),
   app = coalesce($4, app), credentials = coalesce($5, credentials), api_base = coalesce($6, api_base),
   api_version = coalesce($7, api_version), app_secret = coalesce($8, app_secret), updated_at = $9
@@ -60,6 +60,8 @@ where id = $1";
     UNPARK = "update pace set parked_until = 0, park_reason = null, park_streak = 0 where sender_id = $1";
     HALT = "update senders set state = 'halted', state_reason = $2, updated_at = $3
 where id in (select cast(value as bigint) from json_each($1)) and state <> 'halted'";
+    HELD = "select id from messages
+where lease_id is not null and state = 'claimed' and +sender_id in (select cast(value as bigint) from json_each($1))";
     /// Found by the index on leases, of which few rows are; hence no index for the sender.
     GIVE_BACK = "update messages set state = 'queued', lease_id = null, updated_at = $2
 where lease_id is not null and state = 'claimed' and +sender_id in (select cast(value as bigint) from json_each($1))";

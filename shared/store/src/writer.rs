@@ -2,8 +2,8 @@
 //!
 //! A commit costs the same for one message as for a hundred. The writer takes whatever has come in while the last commit
 //! ran and does it in one transaction, so commits grow with load and nobody waits for company. Outcomes are applied before
-//! starts, so that a pair that has just become free can be used. Where a shared transaction fails, each operation is tried
-//! alone, so that one cannot fail the others.
+//! starts, so that a pair that has just become free can be used. Where a transaction fails, each operation is tried alone,
+//! so that one cannot fail the others.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     Claimed, LeaseId, Settled, SettlePolicy, Settlement, StartRequest, Started, Store, Topic,
     error::{StoreError, StoreResult},
-    outcomes::Source,
+    outcomes::{Source, lock_messages},
 };
 
 /// The most operations that wait for the writer; then callers wait.
@@ -26,6 +26,9 @@ const QUEUE_OPERATIONS: usize = 4_096;
 
 /// The most operations in one transaction.
 const MOST_OPERATIONS: usize = 256;
+
+/// The most tries of an operation in a transaction of its own.
+const MOST_TRIES_ALONE: u32 = 3;
 
 /// The first and the longest pause before an outcome that could not be written is tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -142,21 +145,27 @@ async fn write(
         let group = Group::of(&operations);
         match store.write_group(lease, &policy, group).await {
             Ok(results) => results.answer(operations.drain(..)),
-            Err(error) if count == 1 => {
-                if let Some(operation) = operations.pop() {
-                    operation.fail(error);
-                }
-            }
             Err(_) => {
                 for operation in operations.drain(..) {
-                    match store.write_group(lease, &policy, Group::of(std::slice::from_ref(&operation))).await {
-                        Ok(results) => results.answer(std::iter::once(operation)),
-                        Err(error) => operation.fail(error),
-                    }
+                    write_alone(&store, lease, &policy, operation).await;
                 }
             }
         }
         observe(count, started.elapsed());
+    }
+}
+
+/// Writes one operation in a transaction of its own. A statement that failed is tried again: on Postgres another process
+/// may have started a message to the same recipient at the same time, or a deadlock was resolved, and the second look sees
+/// what the other did.
+async fn write_alone(store: &Store, lease: LeaseId, policy: &SettlePolicy, operation: Operation) {
+    let mut tries = 1;
+    loop {
+        match store.write_group(lease, policy, Group::of(std::slice::from_ref(&operation))).await {
+            Ok(results) => return results.answer(std::iter::once(operation)),
+            Err(StoreError::Statement { .. }) if tries < MOST_TRIES_ALONE => tries += 1,
+            Err(error) => return operation.fail(error),
+        }
     }
 }
 
@@ -200,6 +209,14 @@ impl Store {
     async fn write_group(&self, lease: LeaseId, policy: &SettlePolicy, group: Group) -> StoreResult<Results> {
         let mut results = Results::default();
         let mut tx = self.db.begin().await?;
+        let started = group.starts.values().flatten().map(|request| request.message_id);
+        let given_back = group.given_back.values().flatten().copied();
+        let mut touched: Vec<i64> = started.chain(given_back).collect();
+        if !touched.is_empty() {
+            // All of them in one order, so that no two transactions wait for each other.
+            touched.extend(group.settlements.iter().map(|settlement| settlement.message_id));
+            lock_messages(&mut tx, touched.into_iter()).await?;
+        }
         results.settled = self.settle_in(&mut tx, &group.settlements, policy, Source::Answer).await?;
         for (channel, message_ids) in &group.given_back {
             self.give_back_in(&mut tx, lease, channel, message_ids).await?;

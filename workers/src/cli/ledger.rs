@@ -9,7 +9,7 @@ use kabar_domain::{
 use kabar_settings::{Settings, Sources};
 use kabar_store::{DEFAULT_TENANT, NewSender, Store};
 
-use super::Common;
+use super::{Common, output::note};
 use crate::context;
 
 /// The settings in force and the ledger that they name, open.
@@ -40,16 +40,22 @@ impl Ledger {
         self.door().default_region
     }
 
-    /// The number that was typed for `option`; one that is possible but not assigned is noted.
+    /// The number that was typed for `option`.
     pub(crate) fn phone(&self, option: &str, text: &str) -> anyhow::Result<PhoneNumber> {
-        let ParsedNumber { number, assigned } =
-            PhoneNumber::parse(text, self.region()).with_context(|| format!("{option} {text:?}"))?;
+        Ok(self.parsed(option, text)?.number)
+    }
+
+    /// The number that is to be sent to; one that is possible but not assigned is noted.
+    pub(crate) fn phone_to_send(&self, option: &str, text: &str) -> anyhow::Result<PhoneNumber> {
+        let ParsedNumber { number, assigned } = self.parsed(option, text)?;
         if !assigned {
-            super::output::note(format!(
-                "note: {number} is possible, but no numbering plan says that such a number is assigned"
-            ));
+            note(format!("note: {number} is possible, but no numbering plan says that such a number is assigned"));
         }
         Ok(number)
+    }
+
+    fn parsed(&self, option: &str, text: &str) -> anyhow::Result<ParsedNumber> {
+        PhoneNumber::parse(text, self.region()).with_context(|| format!("{option} {text:?}"))
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// `sending` is committed this long before the slot: time for the commit, and few messages in doubt after a crash.
-const START_AHEAD: Duration = Duration::from_millis(30);
+const START_AHEAD: Duration = Duration::from_millis(40);
 
 /// Slots within this time of the first are started in one commit.
 const START_TOGETHER: Duration = Duration::from_millis(20);

@@ -123,7 +123,7 @@ impl Pacer {
             return Ok(Slots::Open(Vec::new()));
         }
         state.add(&reservation);
-        state.ask_at = state.slots.back().map_or(answered, |last| last.at + spacing - ASK_AHEAD.min(spacing / 2 + ASK_AHEAD / 2));
+        state.ask_at = state.slots.back().map_or(answered, |last| last.at + spacing - ASK_AHEAD);
         Ok(Slots::Open(state.ready(most).unwrap_or_default()))
     }
 }

@@ -4,15 +4,16 @@
 //! same transaction that notes what the person said.
 
 use super::{
-    BroadcastState, CANCEL_CLAIMED, CANCEL_FEW, CANCEL_JOB, CANCEL_QUEUED, CONTROL, FAILED, GIVE_BACK, RETRY, WAITING,
+    BroadcastState, CANCEL_CLAIMED, CANCEL_FEW, CANCEL_JOB, CANCEL_QUEUED, CONTROL, FAILED, GIVE_BACK, HELD, RETRY, WAITING,
     derived,
 };
 use crate::{
     Store, TenantId, Topic,
-    db::args,
+    db::{Tx, args},
     error::{StoreError, StoreResult},
     jobs::{JobRow, json_list},
     lanes::lane,
+    outcomes::lock_messages,
 };
 
 /// The most messages that one transaction of a sweep writes, so that couriers get their turn in between.
@@ -31,6 +32,7 @@ impl Store {
         self.refuse_if_over(&row, "paused").await?;
         let mut tx = self.db.begin().await?;
         tx.execute(CONTROL, args![row.id, "running", "paused"]).await?;
+        lock_held(&mut tx, row.id).await?;
         tx.execute(GIVE_BACK, args![row.id, self.now_ms()]).await?;
         tx.commit().await
     }
@@ -63,6 +65,7 @@ impl Store {
         let lane = self.lane_of(&row).await?;
         let mut tx = self.db.begin().await?;
         tx.execute(CANCEL_JOB, args![row.id]).await?;
+        lock_held(&mut tx, row.id).await?;
         let mut cancelled = tx.execute(CANCEL_CLAIMED, args![row.id, self.now_ms(), BROADCAST_CANCELLED]).await?;
         tx.commit().await?;
         loop {
@@ -143,6 +146,13 @@ impl Store {
             BroadcastState::Planning | BroadcastState::Running | BroadcastState::Paused => Ok(()),
         }
     }
+}
+
+/// Locks what couriers hold of a job in the order in which they lock what they start, so that neither waits for the
+/// other.
+async fn lock_held(tx: &mut Tx, job_id: i64) -> StoreResult<()> {
+    let held: Vec<(i64,)> = tx.all(HELD, args![job_id]).await?;
+    lock_messages(tx, held.into_iter().map(|(id,)| id)).await.map(drop)
 }
 
 fn over(key: &str, state: BroadcastState, done: &str) -> StoreError {

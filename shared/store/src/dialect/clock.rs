@@ -12,9 +12,10 @@ macro_rules! reserve {
             "with clock as (select ",
             $now,
             " as now_us)
-update pace set next_slot_us = $5 + case
-    when pace.next_slot_us > clock.now_us + $6 then clock.now_us + 1000000
-    when pace.next_slot_us < clock.now_us + $4 then clock.now_us + $4
+update pace set clock_us = clock.now_us, next_slot_us = $5 + case
+    when clock.now_us < pace.clock_us - $6 and pace.next_slot_us > pace.clock_us + $4
+      then clock.now_us + pace.next_slot_us - pace.clock_us
+    when clock.now_us < pace.clock_us - $6 or pace.next_slot_us < clock.now_us + $4 then clock.now_us + $4
     else pace.next_slot_us end
 from clock, senders
 where pace.sender_id = $1 and senders.id = pace.sender_id
@@ -26,8 +27,9 @@ returning pace.next_slot_us - $5, ",
 }
 
 /// Takes slots for `$5` microseconds of sending, the first at least `$4` after now, for a sender that may send at `$3`
-/// (Unix milliseconds). A next slot that lies more than `$6` ahead means that the clock stepped back: the slots are
-/// anchored again a second from now. Gives the first slot and the clock.
+/// (Unix milliseconds). A clock that is more than `$6` behind that of the latest reservation stepped back: the next slot
+/// then lies as far ahead as it did at that reservation, which is late enough, for time has passed since. How far ahead it
+/// lies tells nothing by itself: at a low rate, each of many processes holds a slot. Gives the first slot and the clock.
 pub(crate) const RESERVE_SLOTS: Sql = Sql {
     sqlite: reserve!("$2", "$2"),
     postgres: reserve!(

@@ -24,6 +24,14 @@ returning id, job_id, recipient_id, (select phone from recipients where recipien
   (select fields from message_fields where message_id = messages.id) as fields, due_at, expires_at"
 );
 
+/// Notes lane `$2` as the one that sender `$1` served last; left undone where another transaction holds the sender's
+/// pace: a turn more or less is not worth waiting for, and who waits for nothing is in no deadlock.
+pub(crate) const NOTE_TURN: Sql = picking!(
+    "update pace set last_lane = $2 where sender_id in (select sender_id from pace where sender_id = $1",
+    " for update skip locked",
+    ")"
+);
+
 /// The job that is to be planned next.
 pub(crate) const CLAIM_JOB: Sql = picking!(
     "select id, tenant_id, kind, body, sender_id, control, audience, cursor, created_at from jobs
@@ -46,6 +54,23 @@ where id in (select cast(value as bigint) from json_each($1)) order by id",
     " for update",
     ""
 );
+
+/// Moves messages whose latest attempt was accepted; `$1` lists `[message, number, …]`. On Postgres the rows are locked in
+/// the order of ids first.
+pub(crate) const ACCEPT_MESSAGES: Sql = Sql {
+    sqlite: "update messages set state = 'accepted', reason = null, lease_id = null, updated_at = $2
+from (select cast(value->>0 as bigint) as id, cast(value->>1 as bigint) as number from json_each($1)) accepted
+where messages.id = accepted.id and messages.attempts = accepted.number
+  and messages.state in ('sending', 'in_doubt', 'unresolved', 'queued', 'claimed')",
+    postgres: "with accepted as (
+  select messages.id from messages
+  join (select cast(value->>0 as bigint) as id, cast(value->>1 as bigint) as number from json_each($1)) wanted
+    on wanted.id = messages.id and wanted.number = messages.attempts
+  where messages.state in ('sending', 'in_doubt', 'unresolved', 'queued', 'claimed')
+  order by messages.id for update of messages)
+update messages set state = 'accepted', reason = null, lease_id = null, updated_at = $2
+from accepted where messages.id = accepted.id",
+};
 
 /// The pace of the senders with ids in `$1`, in the order of ids.
 pub(crate) const LOCK_PACE: Sql = picking!(

@@ -6,13 +6,17 @@ mod clock;
 mod locking;
 
 pub(crate) use clock::{REANCHOR_SLOTS, RESERVE_SLOTS};
-pub(crate) use locking::{CLAIM_LANE, CLAIM_EVENTS, CLAIM_JOB, LOCK_MESSAGES, LOCK_PACE, TAKE_LINE_ITEMS};
+pub(crate) use locking::{ACCEPT_MESSAGES, 
+    CLAIM_EVENTS, CLAIM_JOB, CLAIM_LANE, LOCK_MESSAGES, LOCK_PACE, NOTE_TURN, TAKE_LINE_ITEMS,
+};
 
 /// Every statement of this folder, for the test that prepares them all.
 pub(crate) const STATEMENTS: &[(&str, Sql)] = &[
     ("RESERVE_SLOTS", RESERVE_SLOTS),
     ("REANCHOR_SLOTS", REANCHOR_SLOTS),
+    ("ACCEPT_MESSAGES", ACCEPT_MESSAGES),
     ("CLAIM_LANE", CLAIM_LANE),
+    ("NOTE_TURN", NOTE_TURN),
     ("CLAIM_EVENTS", CLAIM_EVENTS),
     ("CLAIM_JOB", CLAIM_JOB),
     ("LOCK_MESSAGES", LOCK_MESSAGES),

@@ -103,7 +103,8 @@ fn may_move(state: MessageState, decision: Decision, source: Source) -> bool {
         }
         Source::Answer if decision == Decision::InDoubt => state == Sending,
         Source::Answer => matches!(state, Sending | InDoubt | Unresolved),
-        Source::Receipt => matches!(state, Sending | InDoubt | Unresolved | Accepted | Sent),
+        // Receipts come here for waiting messages only where the attempt was believed absent.
+        Source::Receipt => matches!(state, Sending | InDoubt | Unresolved | Accepted | Sent | Queued | Claimed),
     }
 }
 

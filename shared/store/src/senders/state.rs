@@ -1,12 +1,13 @@
 //! Letting senders send or not. What couriers hold of a sender that may not send goes back in the same transaction, so
 //! that no attempt starts after it.
 
-use super::{GIVE_BACK, HALT, PAUSE, RESUME, UNPARK};
+use super::{GIVE_BACK, HALT, HELD, PAUSE, RESUME, UNPARK};
 use crate::{
     Store, TenantId, Topic,
     db::{Tx, args},
     error::StoreResult,
     jobs::json_list,
+    outcomes::lock_messages,
 };
 
 impl Store {
@@ -19,7 +20,7 @@ impl Store {
         let now = self.now_ms();
         let mut tx = self.db.begin().await?;
         tx.execute(PAUSE, args![sender.id, reason, now]).await?;
-        tx.execute(GIVE_BACK, args![json_list(&[sender.id]), now]).await?;
+        give_back(&mut tx, &[sender.id], now).await?;
         tx.commit().await
     }
 
@@ -41,6 +42,14 @@ impl Store {
 /// Halts senders that the provider refused; how many were not halted before.
 pub(crate) async fn halt_senders(tx: &mut Tx, ids: &[i64], reason: &str, now: i64) -> StoreResult<u64> {
     let halted = tx.execute(HALT, args![json_list(ids), reason, now]).await?;
-    tx.execute(GIVE_BACK, args![json_list(ids), now]).await?;
+    give_back(tx, ids, now).await?;
     Ok(halted)
+}
+
+/// Takes from couriers what they hold of these senders and have not started.
+async fn give_back(tx: &mut Tx, ids: &[i64], now: i64) -> StoreResult<()> {
+    // Locked in the order in which couriers lock what they start, so that neither waits for the other.
+    let held: Vec<(i64,)> = tx.all(HELD, args![json_list(ids)]).await?;
+    lock_messages(tx, held.into_iter().map(|(id,)| id)).await?;
+    tx.execute(GIVE_BACK, args![json_list(ids), now]).await.map(drop)
 }

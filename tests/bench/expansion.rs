@@ -1,0 +1,63 @@
+//! From a list of recipients to messages: how many a second, and how much memory at ten thousand and at a million.
+//!
+//! Each size runs in a process of its own, so that its peak memory is its own.
+#![expect(clippy::expect_used, unreachable_pub, reason = "a benchmark ends where it cannot go on")]
+
+use std::{process::Command, time::Instant};
+
+use kabar_domain::{content::Fields, job::Job, phone::PhoneNumber};
+use kabar_store::{AudienceRow, DEFAULT_TENANT, Place};
+use serde_json::json;
+
+#[allow(dead_code, reason = "each benchmark uses a part")]
+mod support;
+use support::{Provider, ProviderOptions, add_sender, job, open, peak_memory_mib};
+
+const SIZE: &str = "KABAR_BENCH_SIZE";
+const CHUNK: usize = 1_000;
+
+fn main() {
+    let Some(size) = std::env::var(SIZE).ok().and_then(|text| text.parse::<usize>().ok()) else {
+        println!("expansion: recipients loaded in chunks and planned into messages, ledger on disk");
+        println!("{:>10} {:>14} {:>14} {:>14}", "recipients", "loaded/s", "planned/s", "peak memory");
+        for size in [10_000, 1_000_000] {
+            let program = std::env::current_exe().expect("this program has a path");
+            let status = Command::new(program).env(SIZE, size.to_string()).status().expect("it runs");
+            assert!(status.success());
+        }
+        return;
+    };
+    support::main(async || run(size).await);
+}
+
+async fn run(size: usize) {
+    let folder = tempfile::tempdir_in(std::env::current_dir().expect("a current folder")).expect("a folder on disk");
+    let store = open(&Place::File(folder.path().join("kabar.db"))).await;
+    let provider = Provider::start(&ProviderOptions::default());
+    add_sender(&store, &provider, kabar_domain::pace::Rate::default()).await;
+    let Job::Broadcast(broadcast) = job(json!({"type": "broadcast", "id": "big", "audience": {"file": "0"},
+        "content": {"template": {"name": "departure_reminder", "language": "id", "params": ["{name}", "{package}"]}}}))
+    else {
+        return;
+    };
+    let started = Instant::now();
+    let mut file = store.begin_file_broadcast(DEFAULT_TENANT, broadcast).await.expect("it begins");
+    for chunk in 0..size / CHUNK {
+        let rows: Vec<AudienceRow> = (0..CHUNK).map(|row| audience_row(chunk * CHUNK + row)).collect();
+        store.append_audience(&mut file, &rows).await.expect("rows are appended");
+    }
+    store.start_file_broadcast(&file).await.expect("it starts");
+    let loaded = size as f64 / started.elapsed().as_secs_f64();
+    let started = Instant::now();
+    while store.plan_next().await.expect("planning goes on").is_some() {}
+    let planned = size as f64 / started.elapsed().as_secs_f64();
+    println!("{size:>10} {loaded:>14.0} {planned:>14.0} {:>10.1} MiB", peak_memory_mib());
+}
+
+fn audience_row(number: usize) -> AudienceRow {
+    AudienceRow {
+        phone: PhoneNumber::from_e164(format!("+62812{:08}", 10_000_000 + number)).expect("a number"),
+        name: Some(format!("Guest {number}")),
+        fields: Fields::from([("package".to_owned(), "Hemat".to_owned())]),
+    }
+}

@@ -1,0 +1,66 @@
+//! How much of a rate is used and whether any second holds more than it, as the provider sees it.
+#![expect(clippy::expect_used, unreachable_pub, reason = "a benchmark ends where it cannot go on")]
+
+use std::time::Duration;
+
+use kabar_domain::pace::Rate;
+use kabar_store::DEFAULT_TENANT;
+
+#[allow(dead_code, reason = "each benchmark uses a part")]
+mod support;
+use support::{BenchFleet, Provider, ProviderOptions, broadcast, cpu_seconds, free_address, until};
+
+/// How long each rate is kept up.
+const SECONDS: u32 = 20;
+
+fn main() {
+    support::main(async || {
+        println!("pace: {SECONDS} s at each rate, provider answers in 150 ± 50 ms");
+        println!("{:>6} {:>10} {:>8} {:>14} {:>20}", "rate", "messages", "used", "worst second", "CPU s per 1,000");
+        let only = std::env::args().nth(1).and_then(|text| text.parse().ok());
+        for rate in [20, 80, 1_000] {
+            if only.is_none_or(|only: u32| only == rate) {
+                run(rate).await;
+            }
+        }
+    });
+}
+
+async fn run(rate: u32) {
+    let latency = ProviderOptions {
+        latency: Duration::from_millis(100),
+        jitter: Duration::from_millis(100),
+        ..ProviderOptions::default()
+    };
+    let provider = Provider::start(&latency);
+    let limit = Rate::per_second(rate).expect("a rate");
+    let bench = BenchFleet::start(&provider, limit, free_address()).await;
+    let store = bench.store();
+    let messages = (rate * SECONDS) as usize;
+    for (part, count) in parts(messages).enumerate() {
+        let job = broadcast(&format!("pace-{part}"), count);
+        store.enqueue(DEFAULT_TENANT, &job).await.expect("the job is enqueued");
+    }
+    let cpu = cpu_seconds();
+    until(Duration::from_millis(100), async || provider.accepted().await == messages as u64).await;
+    let cpu = cpu_seconds() - cpu;
+    let arrivals = provider.arrivals_us().await;
+    let (first, last) = (arrivals.first().expect("arrivals"), arrivals.last().expect("arrivals"));
+    let seconds = (last - first) as f64 / 1e6;
+    let used = (arrivals.len() - 1) as f64 / seconds / f64::from(rate);
+    let worst = provider.counters().await["worst_window"].as_u64().unwrap_or_default();
+    let per_kilo = cpu / messages as f64 * 1_000.0;
+    println!("{rate:>6} {messages:>10} {:>7.2}% {worst:>7} of {rate:<4} {per_kilo:>19.3}", used * 100.0);
+    if std::env::var_os("KABAR_BENCH_METRICS").is_some() {
+        for prefix in ["kabar_slot", "kabar_ledger", "kabar_batch", "kabar_tickets", "kabar_attempts"] {
+            bench.show(prefix);
+        }
+    }
+    bench.fleet.shutdown().await;
+}
+
+/// Job sizes that add up to `messages`, each within what one job may list.
+fn parts(messages: usize) -> impl Iterator<Item = usize> {
+    const MOST: usize = 10_000;
+    (0..messages.div_ceil(MOST)).map(move |part| MOST.min(messages - part * MOST))
+}

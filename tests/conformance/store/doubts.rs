@@ -1,0 +1,177 @@
+//! Messages of which nobody knows whether they left.
+
+use std::time::Duration;
+
+use kabar_domain::{
+    message::{
+        MessageState::{self, Accepted, Cancelled, InDoubt, Queued, Sent, Unresolved},
+        ReceiptStatus,
+    },
+    outcome::Outcome,
+};
+use kabar_store::{DoubtsSettled, StoreError};
+use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
+use serde_json::json;
+
+use super::fixtures::*;
+
+on_both_ledgers!(
+    an_ended_process_leaves_doubt_only_where_it_had_started,
+    a_living_process_is_not_rescued_from,
+    doubt_waits_for_its_grace,
+    later_receipts_prove_absence,
+    without_evidence_a_person_decides,
+    the_policy_of_the_job_decides,
+    a_late_receipt_settles_what_nobody_could,
+    a_person_settles_what_is_unresolved,
+    only_doubt_can_be_resolved,
+    doubt_of_a_cancelled_job_is_not_sent_again,
+);
+
+const GRACE: Duration = Duration::from_millis(GRACE_MS.unsigned_abs());
+
+async fn an_ended_process_leaves_doubt_only_where_it_had_started(ledger: TestLedger) {
+    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    let sender = sender(store, rate(2)).await;
+    planned(store, broadcast("b", 0..4)).await;
+    let sending = courier.send(&sender).await;
+    let claimed = courier.claim(&sender).await;
+    ledger.clock().advance_ms(LEASE_MS);
+    assert_eq!(store.rescue(GRACE).await.unwrap(), (2, 2));
+    assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 0));
+    let doubtful = story(store, sending[0].id).await;
+    assert_eq!((doubtful.state, doubtful.due_at), (InDoubt, START_MS + LEASE_MS + GRACE_MS));
+    let waiting = story(store, claimed[0].id).await;
+    assert_eq!((waiting.state, waiting.due_at, waiting.attempts.len()), (Queued, START_MS, 0));
+    // What the ended process says after all is heard.
+    courier.accept(&sending[0]).await;
+    assert_eq!(state(store, sending[0].id).await, Accepted);
+    courier.settle(&sending[1], Outcome::not_sent("its slot had passed")).await;
+    assert_eq!(state(store, sending[1].id).await, Queued);
+    assert_adds_up(store).await;
+}
+
+async fn a_living_process_is_not_rescued_from(ledger: TestLedger) {
+    let (_, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    ledger.clock().advance_ms(LEASE_MS - 1);
+    store.renew_lease(courier.lease, Duration::from_secs(30)).await.unwrap().unwrap();
+    ledger.clock().advance_ms(LEASE_MS - 1);
+    assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 0));
+    store.end_lease(courier.lease).await.unwrap();
+    assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 1), "an ended one is rescued from at once");
+    assert_eq!(state(store, sending.id).await, InDoubt);
+}
+
+async fn doubt_waits_for_its_grace(ledger: TestLedger) {
+    let (_, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    courier.settle(&sending, Outcome::in_doubt("no answer came")).await;
+    ledger.clock().advance_ms(GRACE_MS - 1);
+    assert_eq!(store.settle_doubts(10).await.unwrap(), DoubtsSettled::default());
+    ledger.clock().advance_ms(1);
+    assert_eq!(store.settle_doubts(10).await.unwrap(), DoubtsSettled { unresolved: 1, ..DoubtsSettled::default() });
+}
+
+/// A message of a job with this policy, in doubt; and where `evidence`, a later one that a receipt vouches for.
+async fn doubtful(ledger: &TestLedger, on_doubt: &str, evidence: bool) -> Sending {
+    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    let sender = sender(store, rate(20)).await;
+    planned(store, with(broadcast("b", 0..1), json!({"on_doubt": on_doubt}))).await;
+    let sending = courier.send_one(&sender).await;
+    courier.settle(&sending, Outcome::in_doubt("no answer came")).await;
+    if evidence {
+        ledger.clock().advance_ms(1);
+        planned(store, send("later", 1)).await;
+        let later = courier.send_one(&sender).await;
+        courier.accept(&later).await;
+        receive(store, [receipt(&later, ReceiptStatus::Sent, START_MS)]).await;
+    }
+    ledger.clock().advance_ms(GRACE_MS);
+    sending
+}
+
+async fn later_receipts_prove_absence(ledger: TestLedger) {
+    let sending = doubtful(&ledger, "auto", true).await;
+    let store = ledger.store();
+    assert_eq!(store.settle_doubts(10).await.unwrap(), DoubtsSettled { absent: 1, ..DoubtsSettled::default() });
+    let after = story(store, sending.id).await;
+    assert_eq!((after.state, after.attempts[0].outcome.as_deref()), (Queued, Some("absent")));
+    let courier = Courier::of(store).await;
+    let again = courier.send_one(&store.sender(TENANT, "default").await.unwrap()).await;
+    assert_eq!((again.id, again.attempt.number), (sending.id, 2));
+    assert_adds_up(store).await;
+}
+
+async fn without_evidence_a_person_decides(ledger: TestLedger) {
+    let sending = doubtful(&ledger, "auto", false).await;
+    let store = ledger.store();
+    assert_eq!(store.settle_doubts(10).await.unwrap(), DoubtsSettled { unresolved: 1, ..DoubtsSettled::default() });
+    assert_eq!(state(store, sending.id).await, Unresolved);
+    assert_adds_up(store).await;
+}
+
+async fn the_policy_of_the_job_decides(ledger: TestLedger) {
+    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    let sender = sender(store, rate(20)).await;
+    for (id, number) in [("resend", 1), ("hold", 2)] {
+        planned(store, with(send(id, number), json!({"on_doubt": id}))).await;
+    }
+    let sending = courier.send(&sender).await;
+    for one in &sending {
+        courier.settle(one, Outcome::in_doubt("no answer came")).await;
+    }
+    ledger.clock().advance_ms(GRACE_MS);
+    let settled = store.settle_doubts(10).await.unwrap();
+    assert_eq!(settled, DoubtsSettled { resent: 1, unresolved: 1, absent: 0 });
+    assert_eq!((state(store, sending[0].id).await, state(store, sending[1].id).await), (Queued, Unresolved));
+}
+
+async fn a_late_receipt_settles_what_nobody_could(ledger: TestLedger) {
+    let sending = doubtful(&ledger, "hold", false).await;
+    let store = ledger.store();
+    store.settle_doubts(10).await.unwrap();
+    receive(store, [receipt(&sending, ReceiptStatus::Sent, START_MS)]).await;
+    assert_eq!(state(store, sending.id).await, Sent);
+}
+
+async fn a_person_settles_what_is_unresolved(ledger: TestLedger) {
+    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    let sender = sender(store, rate(20)).await;
+    let job_id = planned(store, with(broadcast("b", 0..2), json!({"on_doubt": "hold"}))).await;
+    let sending = courier.send(&sender).await;
+    for one in &sending {
+        courier.settle(one, Outcome::in_doubt("no answer came")).await;
+    }
+    ledger.clock().advance_ms(GRACE_MS);
+    store.settle_doubts(10).await.unwrap();
+    store.resolve_message(TENANT, sending[0].id, true).await.unwrap();
+    store.resolve_message(TENANT, sending[1].id, false).await.unwrap();
+    assert_eq!(states(store, job_id).await, [Accepted, Queued]);
+    let again = Courier::of(store).await.send_one(&sender).await;
+    assert_eq!((again.id, again.attempt.number), (sending[1].id, 2));
+    assert_adds_up(store).await;
+}
+
+async fn only_doubt_can_be_resolved(ledger: TestLedger) {
+    let (_, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    let refused = async |state: MessageState| {
+        let error = store.resolve_message(TENANT, sending.id, true).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Refused(text) if text.contains(state.as_str())), "{error}");
+    };
+    refused(MessageState::Sending).await;
+    courier.accept(&sending).await;
+    refused(Accepted).await;
+    let error = store.resolve_message(TENANT, sending.id + 1, true).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotFound { .. }), "{error}");
+}
+
+async fn doubt_of_a_cancelled_job_is_not_sent_again(ledger: TestLedger) {
+    let sending = doubtful(&ledger, "resend", false).await;
+    let store = ledger.store();
+    store.cancel_broadcast(TENANT, "b").await.unwrap();
+    store.settle_doubts(10).await.unwrap();
+    assert_eq!(state(store, sending.id).await, Cancelled);
+    assert_adds_up(store).await;
+}

@@ -1,0 +1,26 @@
+//! What the ledger must do, on every database that it may live in. Each check is a test of SQLite and one of Postgres,
+//! on a ledger of its own whose clock stands still until the check moves it.
+//!
+//! Together the checks call every public function of `Store` and of the writer. What several need is in [`fixtures`].
+#![expect(clippy::unwrap_used, reason = "a check that cannot go on has failed")]
+
+mod fixtures;
+
+mod broadcasts;
+mod claims;
+mod doubts;
+mod jobs;
+mod leases;
+mod lines;
+mod pace;
+mod people;
+mod planning;
+mod receipts;
+mod schedules;
+mod senders;
+mod settling;
+mod starts;
+mod tables;
+mod templates;
+mod views;
+mod writer;

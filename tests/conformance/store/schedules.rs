@@ -1,0 +1,132 @@
+//! Schedules, and the dead letters of what cannot go on.
+
+use chrono_tz::Tz;
+use kabar_domain::{job::Door, message::MessageState};
+use kabar_store::{Schedule, StoreError};
+use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
+use serde_json::json;
+
+use super::fixtures::*;
+
+on_both_ledgers!(
+    a_tick_fires_once,
+    a_tick_fires_once_whoever_tries,
+    of_missed_ticks_the_latest_fires,
+    schedules_are_kept_until_removed,
+    what_cannot_be_scheduled_is_refused,
+    a_tick_that_cannot_be_enqueued_is_a_dead_letter,
+    dead_letters_are_kept_until_dropped,
+);
+
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+/// Every day at nine in Jakarta, which is two o'clock UTC.
+async fn daily(ledger: &TestLedger) -> Schedule {
+    let mut job = send("rent", 1);
+    job["id"] = json!("rent");
+    let store = ledger.store();
+    store.add_schedule(TENANT, "0 9 * * *", Tz::Asia__Jakarta, &job, Door::default()).await.unwrap()
+}
+
+async fn a_tick_fires_once(ledger: TestLedger) {
+    let store = ledger.store();
+    sender(store, rate(20)).await;
+    let schedule = daily(&ledger).await;
+    assert_eq!((schedule.next_at, schedule.next_tick.as_str()), (START_MS + 2 * HOUR_MS, "20261201T0900"));
+    assert!(store.due_schedules(store.now_ms(), 10).await.unwrap().is_empty());
+    assert_eq!(store.fire_schedule(&schedule, Door::default()).await.unwrap(), None, "it is not due");
+
+    ledger.clock().advance_ms(2 * HOUR_MS);
+    let due = store.due_schedules(store.now_ms(), 10).await.unwrap();
+    assert_eq!(due.len(), 1);
+    let fired = store.fire_schedule(&due[0], Door::default()).await.unwrap().unwrap();
+    assert_eq!(fired.as_str(), "rent:20261201T0900");
+    assert_eq!(store.fire_schedule(&due[0], Door::default()).await.unwrap(), None);
+    assert_eq!(store.schedule(schedule.id).await.unwrap().next_at, START_MS + 26 * HOUR_MS);
+    assert_eq!(plan_all(store).await, 1);
+    let job_id = store.job_id(TENANT, fired.as_str()).await.unwrap().unwrap();
+    assert_eq!(states(store, job_id).await, [MessageState::Queued]);
+}
+
+async fn a_tick_fires_once_whoever_tries(ledger: TestLedger) {
+    let (one, other) = (ledger.store().clone(), another(&ledger).await);
+    sender(&one, rate(20)).await;
+    daily(&ledger).await;
+    ledger.clock().advance_ms(2 * HOUR_MS);
+    for _ in 0..10 {
+        let due = one.due_schedules(one.now_ms(), 1).await.unwrap().remove(0);
+        let (first, second) =
+            tokio::join!(one.fire_schedule(&due, Door::default()), other.fire_schedule(&due, Door::default()));
+        assert!(first.unwrap().is_some() ^ second.unwrap().is_some());
+        ledger.clock().advance_ms(DAY_MS);
+    }
+    assert_eq!(plan_all(&one).await, 10);
+}
+
+async fn of_missed_ticks_the_latest_fires(ledger: TestLedger) {
+    let store = ledger.store();
+    sender(store, rate(20)).await;
+    daily(&ledger).await;
+    ledger.clock().advance_ms(5 * DAY_MS);
+    let due = store.due_schedules(store.now_ms(), 10).await.unwrap().remove(0);
+    let fired = store.fire_schedule(&due, Door::default()).await.unwrap().unwrap();
+    assert_eq!(fired.as_str(), "rent:20261205T0900");
+    assert!(store.due_schedules(store.now_ms(), 10).await.unwrap().is_empty());
+    assert_eq!(plan_all(store).await, 1);
+}
+
+async fn schedules_are_kept_until_removed(ledger: TestLedger) {
+    let store = ledger.store();
+    let schedule = daily(&ledger).await;
+    let other = daily(&ledger).await;
+    assert_eq!(store.schedules(TENANT).await.unwrap(), [schedule.clone(), other]);
+    assert_eq!(store.schedule(schedule.id).await.unwrap(), schedule);
+    assert!(store.remove_schedule(schedule.id).await.unwrap());
+    assert!(!store.remove_schedule(schedule.id).await.unwrap());
+    assert!(matches!(store.schedule(schedule.id).await, Err(StoreError::NotFound { .. })));
+    ledger.clock().advance_ms(DAY_MS);
+    assert_eq!(store.fire_schedule(&schedule, Door::default()).await.unwrap(), None, "a removed one fires no more");
+}
+
+async fn what_cannot_be_scheduled_is_refused(ledger: TestLedger) {
+    let store = ledger.store();
+    let add = async |cron: &str, job: serde_json::Value| {
+        let error = store.add_schedule(TENANT, cron, Tz::UTC, &job, Door::default()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Refused(_)), "{error}");
+        error.to_string()
+    };
+    assert!(add("0 9 * *", send("a", 1)).await.contains("4 fields"));
+    assert!(add("0 9 31 2 *", send("a", 1)).await.contains("never"));
+    assert!(add("0 9 * * *", json!({"type": "sned"})).await.contains("sned"));
+    assert!(store.schedules(TENANT).await.unwrap().is_empty());
+}
+
+async fn a_tick_that_cannot_be_enqueued_is_a_dead_letter(ledger: TestLedger) {
+    let store = ledger.store();
+    let schedule = daily(&ledger).await;
+    ledger.clock().advance_ms(2 * HOUR_MS);
+    assert_eq!(store.fire_schedule(&schedule, Door::default()).await.unwrap(), None, "there is no sender");
+    let letters = store.dead_letters(TENANT, 0, 10).await.unwrap();
+    assert_eq!((letters.len(), letters[0].line.as_str()), (1, "jobs"));
+    assert!(letters[0].reason.contains("\"default\"") && letters[0].body.contains("rent:20261201T0900"));
+    assert!(store.due_schedules(store.now_ms(), 10).await.unwrap().is_empty(), "it goes on to the next tick");
+}
+
+async fn dead_letters_are_kept_until_dropped(ledger: TestLedger) {
+    let store = ledger.store();
+    let mut ids = Vec::new();
+    for body in ["a", "b", "c"] {
+        ids.push(store.bury(TENANT, "jobs", body, "not JSON").await.unwrap());
+    }
+    let bodies = async |after: i64| {
+        let letters = store.dead_letters(TENANT, after, 2).await.unwrap();
+        letters.into_iter().map(|letter| letter.body).collect::<Vec<_>>()
+    };
+    assert_eq!((bodies(0).await, bodies(ids[1]).await), (vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]));
+    let letter = store.dead_letter(ids[0]).await.unwrap();
+    assert_eq!((letter.reason.as_str(), letter.created_at), ("not JSON", START_MS));
+    assert!(store.drop_dead_letter(ids[0]).await.unwrap());
+    assert!(!store.drop_dead_letter(ids[0]).await.unwrap());
+    assert!(matches!(store.dead_letter(ids[0]).await, Err(StoreError::NotFound { .. })));
+    assert_eq!(store.count_dead_letters(TENANT).await.unwrap(), 2);
+}

@@ -1,0 +1,115 @@
+//! What people look at: status, and the story of one message.
+
+use kabar_domain::{
+    message::{
+        MessageState::{Accepted, Queued, Sending as InSending},
+        ReceiptStatus,
+    },
+    outcome::{Decision, Scope},
+};
+use kabar_store::StoreError;
+use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
+use serde_json::json;
+
+use super::fixtures::*;
+
+on_both_ledgers!(
+    status_counts_what_is_where,
+    status_shows_each_sender,
+    a_story_tells_every_attempt,
+    a_story_says_why_a_message_waits,
+    a_message_is_found_by_its_number_or_its_job,
+    a_jobs_messages_are_listed_in_pages,
+);
+
+async fn status_counts_what_is_where(ledger: TestLedger) {
+    let (sender, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    courier.accept(&sending).await;
+    planned(store, broadcast("more", 1..4)).await;
+    courier.claim(&sender).await;
+    planned(store, send("waits", 9)).await;
+    store.put_items("batches", &["ticket".to_owned()]).await.unwrap();
+    store.bury(TENANT, "jobs", "x", "not JSON").await.unwrap();
+    let status = store.status(TENANT).await.unwrap();
+    assert_eq!((status.messages.get(Accepted), status.messages.get(Queued), status.messages.total()), (1, 1, 5));
+    assert_eq!((status.dead, status.workers.len()), (1, 1));
+    assert_eq!(status.lines, [("batches".to_owned(), 1)]);
+    let json = serde_json::to_value(&status).unwrap();
+    assert_eq!((&json["messages"]["claimed"], &json["messages"]["read"]), (&json!(3), &json!(0)));
+}
+
+async fn status_shows_each_sender(ledger: TestLedger) {
+    let (_, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    store.add_sender(TENANT, &new_sender("idle", kabar_domain::pace::Rate::Unlimited)).await.unwrap();
+    planned(store, broadcast("more", 1..4)).await;
+    let shown = async || store.status(TENANT).await.unwrap().senders;
+    let senders = shown().await;
+    let (default, idle) = (&senders[0], &senders[1]);
+    assert_eq!((default.waiting, default.in_flight, default.sent_last_minute), (3, 1, 1));
+    assert_eq!((default.state.as_str(), default.effective_rate), ("active", Some(20.0)));
+    assert_eq!((idle.waiting, idle.in_flight, idle.effective_rate), (0, 0, None));
+    courier.settle(&sending, outcome(Decision::Throttled, Scope::Sender)).await;
+    let parked = &shown().await[0];
+    assert_eq!((parked.state.as_str(), parked.parked_until), ("parked", Some(START_MS + 1_000)));
+    ledger.clock().advance_ms(MINUTE_MS);
+    assert_eq!(shown().await[0].sent_last_minute, 0);
+    store.pause_sender(TENANT, "default", "by hand").await.unwrap();
+    assert_eq!(shown().await[0].reason.as_deref(), Some("by hand"));
+}
+
+async fn a_story_tells_every_attempt(ledger: TestLedger) {
+    let (sender, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    courier.settle(&sending, outcome(Decision::NotSent, Scope::Message)).await;
+    ledger.clock().advance_ms(1_000);
+    let again = courier.send_one(&sender).await;
+    courier.accept(&again).await;
+    receive(store, [receipt(&again, ReceiptStatus::Sent, START_MS + 2_000)]).await;
+    let story = story(store, again.id).await;
+    assert_eq!((story.job_key.as_str(), story.kind.as_str(), story.sender.as_str()), ("b", "broadcast", "default"));
+    assert_eq!((&story.phone, story.created_at, story.waits_because), (&phone(0), START_MS, None));
+    let outcomes: Vec<_> = story.attempts.iter().map(|attempt| attempt.outcome.as_deref()).collect();
+    assert_eq!(outcomes, [Some("not_sent"), Some("accepted")]);
+    let last = &story.attempts[1];
+    assert_eq!((last.started_at, last.sent_at), (START_MS + 1_000, Some(START_MS + 2_000)));
+    assert_eq!(last.provider_message_id, Some(provider_id(&again)));
+}
+
+async fn a_story_says_why_a_message_waits(ledger: TestLedger) {
+    let (_, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    let why = async || story(store, sending.id).await.waits_because.unwrap();
+    assert!(why().await.contains("host:1"), "held by a living process");
+    ledger.clock().advance_ms(LEASE_MS);
+    assert!(why().await.contains("gone"));
+    courier.settle(&sending, outcome(Decision::Throttled, Scope::Sender)).await;
+    assert!(why().await.contains("parked until"));
+    store.pause_broadcast(TENANT, "b").await.unwrap();
+    assert!(why().await.contains("kabar broadcast resume b"));
+}
+
+async fn a_message_is_found_by_its_number_or_its_job(ledger: TestLedger) {
+    let (_, _, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    assert_eq!(store.find_message(TENANT, &sending.id.to_string()).await.unwrap(), sending.id);
+    assert_eq!(store.find_message(TENANT, "b").await.unwrap(), sending.id);
+    planned(store, broadcast("two", 1..3)).await;
+    assert!(matches!(store.find_message(TENANT, "two").await, Err(StoreError::Refused(_))));
+    assert!(matches!(store.find_message(TENANT, "none").await, Err(StoreError::NotFound { .. })));
+    planned(store, send("12345", 9)).await;
+    let named = store.find_message(TENANT, "12345").await.unwrap();
+    assert_eq!(story(store, named).await.phone, phone(9), "an id may look like a number");
+}
+
+async fn a_jobs_messages_are_listed_in_pages(ledger: TestLedger) {
+    let (_, _, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    let job_id = planned(store, broadcast("many", 0..5)).await;
+    let first = store.messages_of_job(job_id, 0, 3).await.unwrap();
+    let rest = store.messages_of_job(job_id, first[2].id, 3).await.unwrap();
+    let phones: Vec<_> = first.iter().chain(&rest).map(|message| message.phone.clone()).collect();
+    assert_eq!(phones, (0..5).map(phone).collect::<Vec<_>>());
+    assert_eq!(state(store, sending.id).await, InSending);
+}

@@ -1,0 +1,180 @@
+//! `kabar broadcast start`.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use chrono::{DateTime, Utc};
+use clap::{ArgGroup, Args};
+use kabar_domain::{
+    content::Content,
+    job::{Audience, DEFAULT_SENDER, OnDoubt},
+    pace::{Rate, spacing_us},
+};
+use kabar_store::DEFAULT_TENANT;
+use serde_json::{Value, json};
+
+use super::{load, preview};
+use crate::cli::{
+    content::TemplateOptions,
+    csv::{CsvFile, Survey},
+    enqueue,
+    ledger::Ledger,
+    output, progress, send,
+};
+
+/// Start a broadcast to a group or to the people in a CSV file
+///
+/// In values, {field} takes the recipient's own: {name}, or any other column of the file. Whoever lacks one is skipped.
+/// Prints the broadcast's id. The same id with the same contents is the same broadcast, and nobody gets it twice; a load
+/// that was cut short goes on when it is started again with its id.
+///
+/// The file: UTF-8, a header line; `phone` is required, `name` optional, every other column is a field. Bad rows are
+/// reported on standard error and left out. With --wait: 0 when all messages were accepted, 1 when any was not.
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("audience").args(["group", "file"]).required(true)),
+    group(ArgGroup::new("what").args(["template"]).required(true)),
+    after_help = "Examples:
+  kabar broadcast start --file guests.csv --template departure_reminder --language id \\
+    --param '{name}' --dry-run
+  kabar broadcast start --group umroh-2026-12-01 --template departure_reminder --language id \\
+    --param '{name}' --id dep-2026-12-01 --wait"
+)]
+pub(super) struct StartArgs {
+    /// The group that it is for
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// The CSV file of those that it is for
+    #[arg(long, value_name = "FILE.csv")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    template: TemplateOptions,
+    /// The sender
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_SENDER)]
+    sender: String,
+    /// An id of your own, which keeps it from being sent twice [default: made]
+    #[arg(long)]
+    id: Option<String>,
+    /// What people call it
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// Not before this time
+    #[arg(long, value_name = "TIME", value_parser = enqueue::instant)]
+    at: Option<DateTime<Utc>>,
+    /// Not from this time on
+    #[arg(long, value_name = "TIME", value_parser = enqueue::instant)]
+    expires: Option<DateTime<Utc>>,
+    /// When nobody knows whether a message left: auto, resend or hold
+    #[arg(long, value_name = "POLICY", default_value = "auto", value_parser = send::on_doubt)]
+    on_doubt: OnDoubt,
+    /// Refuse a file with any bad row
+    #[arg(long, requires = "file")]
+    strict: bool,
+    /// Write nothing; say for whom it would be, who would be left out and why, and how long it would take
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
+    /// Wait until nothing of it waits or is on its way
+    #[arg(long)]
+    wait: bool,
+}
+
+pub(super) async fn run(arguments: StartArgs, ledger: &Ledger, json: bool) -> anyhow::Result<()> {
+    if arguments.expires.is_some_and(|expires| expires <= Utc::now()) {
+        bail!("--expires is in the past: nothing would ever be sent");
+    }
+    let file = match &arguments.file {
+        Some(path) => {
+            let file = CsvFile::open(path, ledger.region())?;
+            let survey = Survey::of(&file, json)?;
+            Some((file, survey))
+        }
+        None => None,
+    };
+    let job = enqueue::read(ledger, job(&arguments, file.as_ref().map(|(_, survey)| survey))?).await?;
+    if let Some((file, survey)) = &file {
+        survey.report();
+        survey.judge(file, arguments.strict)?;
+        check_columns(file, job.content())?;
+    }
+    if let Some(group) = &arguments.group {
+        ledger.store.group(DEFAULT_TENANT, group).await?;
+    }
+    if arguments.dry_run {
+        let preview = preview::of(ledger, &job, file.as_ref().map(|(file, _)| file)).await?;
+        return preview::print(&preview, file.as_ref().map(|(_, survey)| survey), json);
+    }
+    let job_id = match &file {
+        Some((file, survey)) => load::run(ledger, &job, file, survey).await?,
+        None => enqueue::enqueue(ledger, &job).await?,
+    };
+    if !(json && arguments.wait) {
+        let mut value = json!({"id": job.id()});
+        if let Some((_, survey)) = &file {
+            value["file"] = serde_json::to_value(survey)?;
+        }
+        output::show(json, &value, || job.id().to_string())?;
+    }
+    if arguments.wait {
+        progress::wait(&ledger.store, &job, job_id, json).await?;
+    }
+    Ok(())
+}
+
+fn job(arguments: &StartArgs, survey: Option<&Survey>) -> anyhow::Result<Value> {
+    let audience = match (survey, &arguments.group) {
+        (Some(survey), _) => Audience::File(survey.hash.clone()),
+        (None, group) => Audience::Group(group.clone().unwrap_or_default()),
+    };
+    Ok(json!({
+        "type": "broadcast",
+        "id": arguments.id.clone().unwrap_or_else(|| enqueue::fresh_id("broadcast")),
+        "sender": arguments.sender,
+        "name": arguments.name,
+        "audience": audience,
+        "content": arguments.template.content()?,
+        "send_at": arguments.at,
+        "expires_at": arguments.expires,
+        "on_doubt": arguments.on_doubt,
+    }))
+}
+
+/// A field that no row can have is a slip of the pen: everybody would be skipped.
+fn check_columns(file: &CsvFile, content: &Content) -> anyhow::Result<()> {
+    let missing: Vec<String> =
+        content.fields().into_iter().filter(|field| field != "name" && !file.has(field)).collect();
+    let Some(first) = missing.first() else { return Ok(()) };
+    bail!(
+        "the content takes {{{first}}}, but file {} has no column {first:?}; its columns are {}. For braces as they \
+         are, write {{{{ and }}}}",
+        file.path().display(),
+        file.columns()
+    )
+}
+
+/// How long `count` messages take at this rate; none where it is unlimited.
+pub(super) fn duration(count: u64, rate: Rate, margin: std::time::Duration) -> Option<std::time::Duration> {
+    let spacing = spacing_us(u64::from(rate.limit()?) * 1_000, margin);
+    Some(std::time::Duration::from_micros(count.saturating_mul(spacing)))
+}
+
+#[cfg(test)]
+mod tests {
+    use kabar_domain::job::Job;
+
+    use super::*;
+
+    #[test]
+    fn a_million_messages_take_what_the_rate_says() {
+        let takes = duration(1_000_000, Rate::per_second(80).unwrap(), std::time::Duration::from_millis(15));
+        assert_eq!(takes.map(|takes| takes.as_secs()), Some(12_688));
+        assert_eq!(duration(1, Rate::Unlimited, std::time::Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_job_of_a_file_is_read_at_the_common_door() {
+        let value = json!({"type": "broadcast", "id": "b", "audience": Audience::File("00".to_owned()),
+            "name": null, "content": {"template": {"name": "t", "language": "id"}}});
+        let job = Job::from_value(value, kabar_domain::job::Door::default(), None).unwrap();
+        assert!(matches!(job, Job::Broadcast(job) if job.audience == Audience::File("00".to_owned())));
+    }
+}

@@ -1,0 +1,160 @@
+//! `kabar recipient`: the people that are known, with names, fields, blocks and consent.
+
+use clap::{Args, Subcommand};
+use kabar_domain::sender::Channel;
+use kabar_store::{Block, DEFAULT_TENANT, Recipient};
+use serde_json::{Value, json};
+
+use super::{
+    Common,
+    ledger::Ledger,
+    output::{Table, or_dash, show, time},
+    page::PageArgs,
+};
+
+mod import;
+
+/// The people that are known: names, fields, blocks and consent
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kabar recipient import guests.csv --group umroh-2026-12-01
+  kabar recipient show +628123456789")]
+pub(crate) struct RecipientArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Import(import::ImportArgs),
+    /// The people that are known, in the order in which they came
+    #[command(after_help = "Example:\n  kabar recipient list --limit 20")]
+    List(PageArgs),
+    /// One person: fields, consent, and blocks with their reasons
+    #[command(after_help = "Example:\n  kabar recipient show +628123456789")]
+    Show(Phone),
+    /// Send nothing more to a person
+    #[command(after_help = "Example:\n  kabar recipient block +628123456789 --reason 'asked for it by mail'")]
+    Block {
+        /// The person's number
+        phone: String,
+        /// Why, for whoever looks
+        #[arg(long, value_name = "TEXT", default_value = "blocked on the command line")]
+        reason: String,
+    },
+    /// Lift a person's block; messages that it ended stay ended
+    #[command(after_help = "Example:\n  kabar recipient unblock +628123456789")]
+    Unblock(Phone),
+}
+
+/// A person.
+#[derive(Debug, Args)]
+struct Phone {
+    /// The person's number
+    phone: String,
+}
+
+pub(crate) async fn run(arguments: RecipientArgs, common: &Common) -> anyhow::Result<()> {
+    let ledger = Ledger::open(common).await?;
+    let (store, json) = (&ledger.store, common.json);
+    match arguments.command {
+        Command::Import(arguments) => import::run(arguments, &ledger, json).await,
+        Command::List(page) => list(&ledger, &page, json).await,
+        Command::Show(Phone { phone }) => {
+            let recipient = store.recipient(DEFAULT_TENANT, &ledger.phone("PHONE", &phone)?).await?;
+            show(json, &value(&recipient), || facts(&recipient))
+        }
+        Command::Block { phone, reason } => {
+            let phone = ledger.phone("PHONE", &phone)?;
+            store.block(DEFAULT_TENANT, &phone, Channel::Whatsapp, &reason).await?;
+            let blocked = json!({"phone": phone, "channel": Channel::Whatsapp, "blocked": true});
+            show(json, &blocked, || format!("{phone} is blocked on whatsapp; what waited for it is skipped"))
+        }
+        Command::Unblock(Phone { phone }) => {
+            let phone = ledger.phone("PHONE", &phone)?;
+            let lifted = store.unblock(DEFAULT_TENANT, &phone, Channel::Whatsapp).await?;
+            let unblocked = json!({"phone": phone, "channel": Channel::Whatsapp, "blocked": false, "lifted": lifted});
+            show(json, &unblocked, || {
+                let what = if lifted { "is no longer blocked" } else { "was not blocked" };
+                format!("{phone} {what} on whatsapp")
+            })
+        }
+    }
+}
+
+async fn list(ledger: &Ledger, page: &PageArgs, json: bool) -> anyhow::Result<()> {
+    let recipients = ledger.store.recipients(DEFAULT_TENANT, page.after.unwrap_or(0), page.limit).await?;
+    show(json, &recipients.iter().map(value).collect::<Vec<_>>(), || {
+        let mut table = Table::new(["PHONE", "NAME", "BLOCKED", "KNOWN SINCE"]);
+        for one in &recipients {
+            let blocked: Vec<&str> = one.blocks.iter().map(|block| block.channel.as_str()).collect();
+            let blocked = if blocked.is_empty() { "-".to_owned() } else { blocked.join(", ") };
+            table.row([one.phone.to_string(), or_dash(one.name.as_deref()), blocked, time(one.created_at)]);
+        }
+        table.or("nobody is known yet: `kabar recipient import FILE.csv` brings people in")
+    })?;
+    page.note_more(recipients.len(), recipients.last().map(|last| last.id));
+    Ok(())
+}
+
+fn facts(recipient: &Recipient) -> String {
+    let mut table = Table::of_facts();
+    table.fact("phone", recipient.phone.to_string());
+    table.fact("name", or_dash(recipient.name.as_deref()));
+    for (field, value) in &recipient.fields {
+        table.fact(&format!("field {field}"), value);
+    }
+    table.fact("known since", time(recipient.created_at));
+    table.fact("last wrote to us", recipient.last_inbound_at.map_or_else(|| "never".to_owned(), time));
+    if let Some(at) = recipient.opted_out_at {
+        let by = or_dash(recipient.opted_out_by.as_deref());
+        table.fact("marketing", format!("declined since {} ({by})", time(at)));
+    }
+    if let Some(at) = recipient.unreachable_at {
+        table.fact("unreachable", format!("the provider said so at {}", time(at)));
+    }
+    if recipient.blocks.is_empty() {
+        table.fact("blocked", "no");
+    }
+    for block in &recipient.blocks {
+        let code = block.code.map(|code| format!(" (code {code})")).unwrap_or_default();
+        table.fact("blocked", format!("on {}: {}{code}", block.channel, block.reason));
+        table.fact("  since", time(block.blocked_at));
+        table.fact("  by", &block.source);
+        table.fact("  lifted by", lifted_by(block, recipient));
+    }
+    table.to_string()
+}
+
+/// What ends a block.
+fn lifted_by(block: &Block, recipient: &Recipient) -> String {
+    /// The 24-hour window had closed; the person opens it again by writing (the store lifts the block by this code).
+    const WINDOW_CLOSED: i64 = 131_047;
+    let by_hand = format!("`kabar recipient unblock {}`", recipient.phone);
+    if block.code == Some(WINDOW_CLOSED) { format!("a message from the person, or {by_hand}") } else { by_hand }
+}
+
+/// A recipient as JSON.
+fn value(recipient: &Recipient) -> Value {
+    let blocks: Vec<Value> = recipient
+        .blocks
+        .iter()
+        .map(|block| {
+            json!({
+                "channel": block.channel, "reason": block.reason, "code": block.code, "source": block.source,
+                "blocked_at": time(block.blocked_at), "lifted_by": lifted_by(block, recipient),
+            })
+        })
+        .collect();
+    json!({
+        "phone": recipient.phone,
+        "name": recipient.name,
+        "fields": recipient.fields,
+        "blocks": blocks,
+        "opted_out_at": recipient.opted_out_at.map(time),
+        "opted_out_by": recipient.opted_out_by,
+        "unreachable_at": recipient.unreachable_at.map(time),
+        "last_inbound_at": recipient.last_inbound_at.map(time),
+        "created_at": time(recipient.created_at),
+    })
+}

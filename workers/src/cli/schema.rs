@@ -1,0 +1,106 @@
+//! `kabar schema`: what other programs may write against.
+
+use clap::{Args, Subcommand};
+
+use super::output;
+
+/// JSON Schema (draft 2020-12) of a job.
+const JOB: &str = include_str!("job.schema.json");
+
+/// JSON Schemas of what other programs hand in
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  kabar schema job > job.schema.json")]
+pub(crate) struct SchemaArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A job, the same at every door: HTTP, RabbitMQ, SQS, `kabar schedule add`
+    #[command(after_help = "Example:\n  kabar schema job > job.schema.json")]
+    Job,
+}
+
+pub(crate) fn run(arguments: &SchemaArgs) -> anyhow::Result<()> {
+    match arguments.command {
+        Command::Job => output::print(JOB.trim_end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kabar_domain::job::{Door, Job};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn schema() -> Value {
+        serde_json::from_str(JOB).unwrap()
+    }
+
+    /// The names that an object of the schema lists.
+    fn listed(schema: &Value, definition: &str) -> Vec<String> {
+        let properties = schema["$defs"][definition]["properties"].as_object();
+        properties.unwrap_or_else(|| panic!("{definition} lists properties")).keys().cloned().collect()
+    }
+
+    fn assert_listed(schema: &Value, definition: &str, value: &Value) {
+        let listed = listed(schema, definition);
+        for name in value.as_object().unwrap().keys() {
+            assert!(listed.contains(name), "{definition} does not list {name}");
+        }
+        for required in schema["$defs"][definition]["required"].as_array().into_iter().flatten() {
+            assert!(value.get(required.as_str().unwrap()).is_some(), "{definition} requires {required}");
+        }
+    }
+
+    fn examples() -> Vec<Value> {
+        let template = json!({"template": {"name": "payment_reminder", "language": "id",
+            "params": ["Siti", "Paket Hemat", "12 Des 2026", "2.500.000", "Budi", "+62811000111"]}});
+        vec![
+            json!({"type": "send", "id": "invoice-7781-d3", "sender": "default", "to": "+628123456789",
+                "content": template, "priority": "urgent", "send_at": null, "expires_at": "2026-12-12T00:00:00Z",
+                "on_doubt": "auto"}),
+            json!({"type": "broadcast", "id": "dep-2026-12-01", "sender": "default", "name": "Departure 1 Dec",
+                "audience": {"group": "umroh-2026-12-01"},
+                "content": {"template": {"name": "departure_reminder", "language": "id",
+                    "params": {"1": "{name}", "2": "1 Des 2026", "3": "{package}"}}}}),
+            json!({"type": "broadcast", "id": "b", "priority": "bulk", "content": {"text": {"body": "Halo"}},
+                "audience": {"recipients": [{"to": "+628123456789", "name": "Siti", "params": {"package": "Hemat"}}]}}),
+            json!({"type": "reminder", "id": "invoice-7781", "sender": "default", "to": "+628123456789",
+                "due": "2026-12-12", "before": ["7d", "3d", "1d", "0d"], "at": "09:00", "timezone": "Asia/Jakarta",
+                "content": template}),
+        ]
+    }
+
+    #[test]
+    fn examples_of_every_kind_are_jobs_and_fit_the_schema() {
+        let schema = schema();
+        for example in examples() {
+            Job::from_value(example.clone(), Door::default(), None).unwrap();
+            assert_listed(&schema, example["type"].as_str().unwrap(), &example);
+            let content = &example["content"];
+            assert_listed(&schema, "content", content);
+            if let Some(template) = content.get("template") {
+                assert_listed(&schema, "template", template);
+            }
+            if let Some(recipient) = example.pointer("/audience/recipients/0") {
+                assert_listed(&schema, "recipient", recipient);
+            }
+        }
+    }
+
+    #[test]
+    fn the_schema_lists_whatever_a_job_may_have() {
+        // A parsed job written out again names every field that it has.
+        let schema = schema();
+        for example in examples() {
+            let kind = example["type"].as_str().unwrap().to_owned();
+            let job = Job::from_value(example, Door::default(), None).unwrap();
+            assert_listed(&schema, &kind, &serde_json::to_value(job).unwrap());
+        }
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    }
+}

@@ -1,0 +1,160 @@
+//! `kabar sender`: the business identities that messages come from.
+
+use clap::{Args, Subcommand};
+use kabar_store::{DEFAULT_TENANT, Sender, Store};
+use serde_json::{Value, json};
+
+use super::{
+    Common,
+    ledger::Ledger,
+    output::{self, Table, or_dash, show, time, time_or_dash},
+};
+
+mod change;
+
+use change::{AddArgs, SetArgs};
+
+/// The business identities that messages come from
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  kabar sender add shop --provider whatsapp_cloud --phone-number-id 106540352242922 --access-token-file token.txt")]
+pub(crate) struct SenderArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Add(AddArgs),
+    /// The senders
+    #[command(after_help = "Example:\n  kabar sender list")]
+    List,
+    /// One sender; never its token
+    #[command(after_help = "Example:\n  kabar sender show shop")]
+    Show(Name),
+    Set(SetArgs),
+    /// Pause a sender; nothing of it is sent until it is resumed
+    #[command(after_help = "Example:\n  kabar sender pause shop --reason 'closed for the holidays'")]
+    Pause {
+        /// The sender
+        name: String,
+        /// Why, for whoever looks
+        #[arg(long, value_name = "TEXT", default_value = "a person paused it")]
+        reason: String,
+    },
+    /// Let a paused, halted or parked sender send again
+    #[command(after_help = "Example:\n  kabar sender resume shop")]
+    Resume(Name),
+}
+
+/// A sender.
+#[derive(Debug, Args)]
+struct Name {
+    /// The sender
+    name: String,
+}
+
+pub(crate) async fn run(arguments: SenderArgs, common: &Common) -> anyhow::Result<()> {
+    let ledger = Ledger::open(common).await?;
+    let (store, json) = (&ledger.store, common.json);
+    match arguments.command {
+        Command::Add(arguments) => {
+            let sender = store.add_sender(DEFAULT_TENANT, &arguments.new_sender(&ledger.settings)?).await?;
+            show(json, &value(&sender), || {
+                let name = &sender.name;
+                format!("sender {name} added; `kabar doctor` asks its provider whether the token is right")
+            })
+        }
+        Command::List => list(store, json).await,
+        Command::Show(Name { name }) => show_one(store, &name, json).await,
+        Command::Set(arguments) => {
+            let change = arguments.change(&ledger.settings)?;
+            let sender = store.change_sender(DEFAULT_TENANT, &arguments.name, &change).await?;
+            show(json, &value(&sender), || format!("sender {} changed", sender.name))
+        }
+        Command::Pause { name, reason } => {
+            store.pause_sender(DEFAULT_TENANT, &name, &reason).await?;
+            let next = format!("; `kabar sender resume {name}` goes on");
+            say_state(store, &name, json, &next).await
+        }
+        Command::Resume(Name { name }) => {
+            store.resume_sender(DEFAULT_TENANT, &name).await?;
+            say_state(store, &name, json, "").await
+        }
+    }
+}
+
+async fn say_state(store: &Store, name: &str, json: bool, more: &str) -> anyhow::Result<()> {
+    let sender = store.sender(DEFAULT_TENANT, name).await?;
+    show(json, &value(&sender), || format!("sender {name} is {}{more}", sender.state.as_str()))
+}
+
+async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
+    let senders = store.senders(DEFAULT_TENANT).await?;
+    show(json, &senders.iter().map(value).collect::<Vec<_>>(), || {
+        let mut table = Table::new(["NAME", "PROVIDER", "PHONE NUMBER ID", "RATE", "STATE", "REASON", "LAST RECEIPT"]);
+        for sender in &senders {
+            table.row([
+                sender.name.clone(),
+                sender.provider.to_string(),
+                sender.address.clone(),
+                sender.rate.to_string(),
+                sender.state.as_str().to_owned(),
+                or_dash(sender.state_reason.as_deref()),
+                time_or_dash(sender.last_receipt_at),
+            ]);
+        }
+        table.or("no sender yet: `kabar sender add` adds one")
+    })
+}
+
+async fn show_one(store: &Store, name: &str, json: bool) -> anyhow::Result<()> {
+    let sender = store.sender(DEFAULT_TENANT, name).await?;
+    let pace = store.pace(sender.id).await?;
+    let effective = pace.and_then(|pace| pace.rate_milli).map(|milli| milli as f64 / 1_000.0);
+    let open = pace.is_some_and(|pace| pace.open);
+    let mut shown = value(&sender);
+    shown["effective_rate"] = json!(effective);
+    shown["open"] = json!(open);
+    show(json, &shown, || {
+        let mut table = Table::of_facts();
+        table.fact("name", &sender.name);
+        table.fact("provider", sender.provider.as_str());
+        table.fact("phone number id", &sender.address);
+        table.fact("account", &sender.account);
+        table.fact("app", &sender.app);
+        table.fact("api", format!("{}/{}", sender.api_base, sender.api_version));
+        table.fact("access token", "*** (set)");
+        table.fact("app secret", if sender.app_secret().is_some() { "*** (its own)" } else { "the deployment's" });
+        let rate = sender.rate.limit().map_or_else(|| sender.rate.to_string(), |rate| format!("{rate} per second"));
+        table.fact("rate", rate);
+        if let Some(effective) = effective {
+            table.fact("effective rate", format!("{effective} per second"));
+        }
+        table.fact("state", sender.state.as_str());
+        table.fact("reason", or_dash(sender.state_reason.as_deref()));
+        table.fact("may send now", if open { "yes" } else { "no" });
+        table.fact("last receipt", time_or_dash(sender.last_receipt_at));
+        table.fact("added", time(sender.created_at));
+        table.to_string()
+    })
+}
+
+/// A sender as JSON, without its secrets.
+fn value(sender: &Sender) -> Value {
+    json!({
+        "name": sender.name,
+        "provider": sender.provider,
+        "phone_number_id": sender.address,
+        "account": sender.account,
+        "app": sender.app,
+        "api_base": sender.api_base,
+        "api_version": sender.api_version,
+        "own_app_secret": sender.app_secret().is_some(),
+        "rate": sender.rate,
+        "state": sender.state.as_str(),
+        "reason": sender.state_reason,
+        "last_receipt_at": sender.last_receipt_at.map(output::time),
+        "created_at": time(sender.created_at),
+    })
+}

@@ -1,0 +1,180 @@
+//! `kabar template`: message forms that a provider approved.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use kabar_domain::template::Template;
+use kabar_store::{DEFAULT_TENANT, Store, StoredTemplate};
+use serde_json::{Value, json};
+
+use super::{
+    Common,
+    ledger::Ledger,
+    output::{self, Table, or_dash, show, time},
+};
+
+/// Message forms that a provider approved
+///
+/// A template that is known is checked before anything is sent; one that is not goes to the provider as it is given,
+/// unless the setting strict_templates is on.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  kabar template add payment_reminder.json
+
+payment_reminder.json, as the Cloud API gives it:
+  {\"name\": \"payment_reminder\", \"language\": \"id\", \"category\": \"UTILITY\", \"status\": \"APPROVED\",
+   \"components\": [{\"type\": \"BODY\", \"text\": \"Halo {{1}}, tagihan jatuh tempo {{2}}.\"}]}")]
+pub(crate) struct TemplateArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Add templates: the Cloud API's template object, or its list {"data": […]}
+    #[command(after_help = "Example:\n  kabar template add payment_reminder.json")]
+    Add {
+        /// The file
+        #[arg(value_name = "FILE.json")]
+        file: PathBuf,
+    },
+    /// The templates that are known
+    #[command(after_help = "Example:\n  kabar template list")]
+    List,
+    /// One template in all its languages
+    #[command(after_help = "Example:\n  kabar template show payment_reminder")]
+    Show {
+        /// The template
+        name: String,
+    },
+}
+
+pub(crate) async fn run(arguments: TemplateArgs, common: &Common) -> anyhow::Result<()> {
+    let ledger = Ledger::open(common).await?;
+    let (store, json) = (&ledger.store, common.json);
+    match arguments.command {
+        Command::Add { file } => {
+            let text = fs::read(&file).with_context(|| format!("file {}", file.display()))?;
+            let templates = read(&text).with_context(|| format!("file {}", file.display()))?;
+            add(store, &templates, json).await
+        }
+        Command::List => list(store, json).await,
+        Command::Show { name } => show_one(store, &name, json).await,
+    }
+}
+
+/// The templates of a file: one object, a list, or the API's answer.
+fn read(text: &[u8]) -> anyhow::Result<Vec<Template>> {
+    let value: Value = serde_json::from_slice(text).context("not JSON")?;
+    let objects = match value {
+        Value::Array(list) => list,
+        Value::Object(mut object) => match object.remove("data") {
+            Some(Value::Array(list)) => list,
+            Some(_) => bail!("\"data\" must be a list of templates"),
+            None => vec![Value::Object(object)],
+        },
+        _ => bail!("it must be a template object, or {{\"data\": […]}}"),
+    };
+    if objects.is_empty() {
+        bail!("it holds no template");
+    }
+    let templates = objects.into_iter().enumerate();
+    templates
+        .map(|(index, object)| Template::parse(object).with_context(|| format!("template {}", index + 1)))
+        .collect()
+}
+
+async fn add(store: &Store, templates: &[Template], json: bool) -> anyhow::Result<()> {
+    for template in templates {
+        store.put_template(DEFAULT_TENANT, template).await?;
+    }
+    let added: Vec<Value> =
+        templates.iter().map(|one| json!({"name": one.name, "language": one.language, "status": one.status})).collect();
+    show(json, &added, || {
+        let lines = templates.iter().map(|one| {
+            let hint = if one.is_sendable() { "" } else { "; nothing can be sent with it until it is approved" };
+            format!("template {} ({}) added, {}{hint}", one.name, one.language, one.status)
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    })
+}
+
+async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
+    let templates = store.templates(DEFAULT_TENANT).await?;
+    show(json, &templates.iter().map(value).collect::<Vec<_>>(), || {
+        let mut table = Table::new(["NAME", "LANGUAGE", "CATEGORY", "STATUS", "CHANGED"]);
+        for one in &templates {
+            let template = &one.template;
+            table.row([
+                template.name.clone(),
+                template.language.clone(),
+                or_dash(Some(&template.category)),
+                template.status.clone(),
+                time(one.updated_at),
+            ]);
+        }
+        table.or("no template yet: `kabar template add FILE.json` adds one")
+    })
+}
+
+async fn show_one(store: &Store, name: &str, json: bool) -> anyhow::Result<()> {
+    let templates = store.template(DEFAULT_TENANT, name).await?;
+    if json {
+        return output::print_json(&templates.iter().map(value).collect::<Vec<_>>());
+    }
+    let texts: Vec<String> = templates.iter().map(facts).collect();
+    output::print(texts.join("\n\n"))
+}
+
+fn facts(stored: &StoredTemplate) -> String {
+    let template = &stored.template;
+    let mut table = Table::of_facts();
+    table.fact("name", &template.name);
+    table.fact("language", &template.language);
+    table.fact("category", or_dash(Some(&template.category)));
+    table.fact("status", &template.status);
+    if stored.paused_until > 0 {
+        table.fact("paused until", time(stored.paused_until));
+    }
+    for component in &template.components {
+        let text = |key: &str| component.get(key).and_then(Value::as_str);
+        let kind = text("type").unwrap_or("component").to_lowercase();
+        let shown = text("text").or(text("format")).map_or_else(|| component.to_string(), str::to_owned);
+        table.fact(&kind, shown);
+    }
+    table.fact("changed", time(stored.updated_at));
+    table.to_string()
+}
+
+/// A template as JSON: the provider's object with what the ledger adds.
+fn value(stored: &StoredTemplate) -> Value {
+    let template = &stored.template;
+    json!({
+        "name": template.name,
+        "language": template.language,
+        "category": template.category,
+        "status": template.status,
+        "components": template.components,
+        "paused_until": (stored.paused_until > 0).then(|| time(stored.paused_until)),
+        "updated_at": time(stored.updated_at),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_template_or_the_apis_list_is_read() {
+        let one = r#"{"name": "a", "language": "id", "components": [{"type": "BODY", "text": "x"}]}"#;
+        assert_eq!(read(one.as_bytes()).unwrap().len(), 1);
+        assert_eq!(read(format!(r#"{{"data": [{one}, {one}], "paging": {{}}}}"#).as_bytes()).unwrap().len(), 2);
+        let bad = format!(r#"{{"data": [{one}, {{"name": "B", "language": "id"}}]}}"#);
+        let error = super::super::one_line(&read(bad.as_bytes()).unwrap_err());
+        assert!(error.starts_with("template 2: template name \"B\""), "{error}");
+        for nothing in ["", "[]", "7", r#"{"data": 7}"#] {
+            assert!(read(nothing.as_bytes()).is_err(), "{nothing}");
+        }
+    }
+}
