@@ -129,7 +129,9 @@ impl Store {
         first: usize,
         rows: &[AudienceRow],
     ) -> StoreResult<()> {
-        let ids = upsert_recipients(tx, tenant, rows.iter().map(|row| (&row.phone, row.name.clone(), None)), self.now_ms()).await?;
+        let ids =
+            upsert_recipients(tx, tenant, rows.iter().map(|row| (&row.phone, row.name.clone(), None)), self.now_ms())
+                .await?;
         let positions = rows
             .iter()
             .enumerate()

@@ -181,7 +181,8 @@ impl Store {
         if started.is_empty() {
             return Ok(HashMap::new());
         }
-        let slots: HashMap<i64, Option<i64>> = alone.iter().map(|request| (request.message_id, request.slot_us)).collect();
+        let slots: HashMap<i64, Option<i64>> =
+            alone.iter().map(|request| (request.message_id, request.slot_us)).collect();
         let attempts: Vec<NewAttempt> = started
             .iter()
             .map(|&(message, number)| NewAttempt { message, number, slot: slots.get(&message).copied().flatten() })

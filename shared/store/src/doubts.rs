@@ -130,7 +130,9 @@ impl Store {
         let Some((number,)) = resolved else {
             let state: Option<(String,)> = tx.optional(HISTORY, args![id, tenant.0]).await?;
             let (state,) = state.ok_or_else(|| StoreError::not_found("message", id.to_string()))?;
-            return Err(StoreError::Refused(format!("message {id} is {state}: only an unresolved one can be resolved")));
+            return Err(StoreError::Refused(format!(
+                "message {id} is {state}: only an unresolved one can be resolved"
+            )));
         };
         if !was_sent {
             tx.execute(MARK_ABSENT, args![id, number, now]).await?;

@@ -176,9 +176,8 @@ impl Store {
             return Ok(Settled::default());
         }
         let now = self.now_ms();
-        let (accepted, settlements): (Vec<&Settlement>, Vec<&Settlement>) = settlements
-            .iter()
-            .partition(|one| source == Source::Answer && one.outcome.decision == Decision::Accepted);
+        let (accepted, settlements): (Vec<&Settlement>, Vec<&Settlement>) =
+            settlements.iter().partition(|one| source == Source::Answer && one.outcome.decision == Decision::Accepted);
         accept(tx, &accepted, now).await?;
         if settlements.is_empty() {
             return Ok(Settled::default());
@@ -197,7 +196,9 @@ impl Store {
                 tries: message.tries,
                 pair_throttles: message.pair_throttles,
             };
-            let Some(change) = decide(&facts, &settlement.outcome, source, policy, now, fastrand::f64()) else { continue };
+            let Some(change) = decide(&facts, &settlement.outcome, source, policy, now, fastrand::f64()) else {
+                continue;
+            };
             if settlement.outcome.decision != Decision::Accepted {
                 beyond.push((message, &settlement.outcome, change.clone()));
             }

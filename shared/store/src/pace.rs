@@ -238,7 +238,9 @@ pub(crate) async fn scope_ids(tx: &mut Tx, sender_id: i64, scope: Scope) -> Stor
     let statement = match scope {
         Scope::Account => SCOPE_OF_ACCOUNT,
         Scope::App => SCOPE_OF_APP,
-        Scope::Message | Scope::Pair | Scope::Recipient | Scope::Template | Scope::Sender => return Ok(vec![sender_id]),
+        Scope::Message | Scope::Pair | Scope::Recipient | Scope::Template | Scope::Sender => {
+            return Ok(vec![sender_id]);
+        }
     };
     let rows: Vec<(i64,)> = tx.all(statement, args![sender_id]).await?;
     Ok(rows.into_iter().map(|(id,)| id).collect())

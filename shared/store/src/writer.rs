@@ -1,7 +1,7 @@
 //! The ledger writer of a process: claims, starts and outcomes of all its couriers share commits.
 //!
 //! A commit costs the same for one message as for a hundred. The writer takes whatever has come in while the last commit
-//! ran and does it in one transaction, so commits grow with load and nobody waits for company. Outcomes are applied before
+//! ran and does it in one transaction, so commits grow with load. Outcomes are applied before
 //! starts, so that a pair that has just become free can be used. Where a transaction fails, each operation is tried alone,
 //! so that one cannot fail the others.
 
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    Claimed, LeaseId, Settled, SettlePolicy, Settlement, StartRequest, Started, Store, Topic,
+    Claimed, LeaseId, SettlePolicy, Settled, Settlement, StartRequest, Started, Store, Topic,
     error::{StoreError, StoreResult},
     outcomes::{Source, lock_messages},
 };
@@ -29,6 +29,13 @@ const MOST_OPERATIONS: usize = 256;
 
 /// The most tries of an operation in a transaction of its own.
 const MOST_TRIES_ALONE: u32 = 3;
+
+/// Under load the writer waits this long for company before it begins: commits are then few and full. An operation that
+/// comes after a pause is written at once.
+const GATHER_FOR: Duration = Duration::from_millis(3);
+
+/// What counts as a pause.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The first and the longest pause before an outcome that could not be written is tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -115,7 +122,10 @@ impl WriterHandle {
         loop {
             match self.ask(|reply| Operation::Settle { settlements: settlements.clone(), reply }).await {
                 Err(error) if error.is_passing() => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "outcomes could not be written; trying again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "outcomes could not be written; trying again"
+                    );
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(RETRY_MOST);
                 }
@@ -139,7 +149,16 @@ async fn write(
     observe: impl Fn(usize, Duration),
 ) {
     let mut operations = Vec::with_capacity(MOST_OPERATIONS);
+    let mut last: Option<Instant> = None;
     while incoming.recv_many(&mut operations, MOST_OPERATIONS).await > 0 {
+        if last.is_some_and(|last| last.elapsed() < PAUSE) && operations.len() < MOST_OPERATIONS {
+            tokio::time::sleep(GATHER_FOR).await;
+            while operations.len() < MOST_OPERATIONS
+                && let Ok(operation) = incoming.try_recv()
+            {
+                operations.push(operation);
+            }
+        }
         let started = Instant::now();
         let count = operations.len();
         let group = Group::of(&operations);
@@ -152,6 +171,7 @@ async fn write(
             }
         }
         observe(count, started.elapsed());
+        last = Some(Instant::now());
     }
 }
 

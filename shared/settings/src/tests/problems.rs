@@ -120,8 +120,8 @@ fn two_names_for_one_setting_must_agree() {
 #[test]
 fn contradictions_are_named_with_all_their_settings() {
     assert_eq!(
-        errors(&from_environment(&[("KABAR_PACE_MARGIN", "5ms")])),
-        "pace.late_tolerance = \"5ms\" (default), pace.margin = \"5ms\" (KABAR_PACE_MARGIN): \
+        errors(&from_environment(&[("KABAR_PACE_MARGIN", "10ms")])),
+        "pace.late_tolerance = \"10ms\" (default), pace.margin = \"10ms\" (KABAR_PACE_MARGIN): \
          the tolerance must be below the margin, or a second could hold more than the rate",
     );
     assert!(

@@ -4,8 +4,8 @@
 //! same transaction that notes what the person said.
 
 use super::{
-    BroadcastState, CANCEL_CLAIMED, CANCEL_FEW, CANCEL_JOB, CANCEL_QUEUED, CONTROL, FAILED, GIVE_BACK, HELD, RETRY, WAITING,
-    derived,
+    BroadcastState, CANCEL_CLAIMED, CANCEL_FEW, CANCEL_JOB, CANCEL_QUEUED, CONTROL, FAILED, GIVE_BACK, HELD, RETRY,
+    WAITING, derived,
 };
 use crate::{
     Store, TenantId, Topic,
@@ -32,8 +32,8 @@ impl Store {
         self.refuse_if_over(&row, "paused").await?;
         let mut tx = self.db.begin().await?;
         tx.execute(CONTROL, args![row.id, "running", "paused"]).await?;
-        lock_held(&mut tx, row.id).await?;
-        tx.execute(GIVE_BACK, args![row.id, self.now_ms()]).await?;
+        let held = lock_held(&mut tx, row.id).await?;
+        tx.execute(GIVE_BACK, args![held, self.now_ms()]).await?;
         tx.commit().await
     }
 
@@ -65,8 +65,8 @@ impl Store {
         let lane = self.lane_of(&row).await?;
         let mut tx = self.db.begin().await?;
         tx.execute(CANCEL_JOB, args![row.id]).await?;
-        lock_held(&mut tx, row.id).await?;
-        let mut cancelled = tx.execute(CANCEL_CLAIMED, args![row.id, self.now_ms(), BROADCAST_CANCELLED]).await?;
+        let held = lock_held(&mut tx, row.id).await?;
+        let mut cancelled = tx.execute(CANCEL_CLAIMED, args![held, self.now_ms(), BROADCAST_CANCELLED]).await?;
         tx.commit().await?;
         loop {
             let values = args![row.sender_id, lane, CHUNK, self.now_ms(), BROADCAST_CANCELLED];
@@ -148,11 +148,13 @@ impl Store {
     }
 }
 
-/// Locks what couriers hold of a job in the order in which they lock what they start, so that neither waits for the
-/// other.
-async fn lock_held(tx: &mut Tx, job_id: i64) -> StoreResult<()> {
+/// What couriers hold of a job, as a list of ids, locked in the order in which they lock what they start: so no two
+/// transactions wait for each other. What is being claimed just now is refused when it is to be started.
+async fn lock_held(tx: &mut Tx, job_id: i64) -> StoreResult<String> {
     let held: Vec<(i64,)> = tx.all(HELD, args![job_id]).await?;
-    lock_messages(tx, held.into_iter().map(|(id,)| id)).await.map(drop)
+    let held: Vec<i64> = held.into_iter().map(|(id,)| id).collect();
+    lock_messages(tx, held.iter().copied()).await?;
+    Ok(json_list(&held))
 }
 
 fn over(key: &str, state: BroadcastState, done: &str) -> StoreError {

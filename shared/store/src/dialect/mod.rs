@@ -6,8 +6,8 @@ mod clock;
 mod locking;
 
 pub(crate) use clock::{REANCHOR_SLOTS, RESERVE_SLOTS};
-pub(crate) use locking::{ACCEPT_MESSAGES, 
-    CLAIM_EVENTS, CLAIM_JOB, CLAIM_LANE, LOCK_MESSAGES, LOCK_PACE, NOTE_TURN, TAKE_LINE_ITEMS,
+pub(crate) use locking::{
+    ACCEPT_MESSAGES, CLAIM_EVENTS, CLAIM_JOB, CLAIM_LANE, LOCK_MESSAGES, LOCK_PACE, NOTE_TURN, TAKE_LINE_ITEMS,
 };
 
 /// Every statement of this folder, for the test that prepares them all.

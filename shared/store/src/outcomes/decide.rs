@@ -62,11 +62,7 @@ pub(super) fn decide(
         Decision::Throttled if outcome.scope == Scope::Pair => {
             let exponent = u32::try_from(facts.pair_throttles).unwrap_or(MOST_PAIR_EXPONENT).min(MOST_PAIR_EXPONENT);
             let delay = 4_i64.pow(exponent) * 1_000;
-            Change {
-                due: Some(now + delay),
-                pair_throttles: facts.pair_throttles + 1,
-                ..stay(MessageState::Queued)
-            }
+            Change { due: Some(now + delay), pair_throttles: facts.pair_throttles + 1, ..stay(MessageState::Queued) }
         }
         // The sender waits, not the message: it keeps its time and with it its place.
         Decision::Throttled | Decision::Halt | Decision::NotSent => stay(MessageState::Queued),
@@ -80,7 +76,8 @@ pub(super) fn decide(
             }
         }
         Decision::TemplatePaused => {
-            let delay = outcome.delay.map_or(TEMPLATE_PAUSE_MS, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX / 4));
+            let delay =
+                outcome.delay.map_or(TEMPLATE_PAUSE_MS, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX / 4));
             Change { due: Some(now + delay), ..stay(MessageState::Queued) }
         }
         Decision::Failed | Decision::OptedOut | Decision::TemplateDisabled => stay(MessageState::Failed),

@@ -46,10 +46,12 @@ pub(crate) async fn halt_senders(tx: &mut Tx, ids: &[i64], reason: &str, now: i6
     Ok(halted)
 }
 
-/// Takes from couriers what they hold of these senders and have not started.
-async fn give_back(tx: &mut Tx, ids: &[i64], now: i64) -> StoreResult<()> {
-    // Locked in the order in which couriers lock what they start, so that neither waits for the other.
-    let held: Vec<(i64,)> = tx.all(HELD, args![json_list(ids)]).await?;
-    lock_messages(tx, held.into_iter().map(|(id,)| id)).await?;
-    tx.execute(GIVE_BACK, args![json_list(ids), now]).await.map(drop)
+/// Takes from couriers what they hold of these senders and have not started. What is being claimed just now is refused
+/// when it is to be started.
+async fn give_back(tx: &mut Tx, sender_ids: &[i64], now: i64) -> StoreResult<()> {
+    let held: Vec<(i64,)> = tx.all(HELD, args![json_list(sender_ids)]).await?;
+    let held: Vec<i64> = held.into_iter().map(|(id,)| id).collect();
+    // Locked in the order in which couriers lock what they start, so that no two transactions wait for each other.
+    lock_messages(tx, held.iter().copied()).await?;
+    tx.execute(GIVE_BACK, args![json_list(&held), now]).await.map(drop)
 }
