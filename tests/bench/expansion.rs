@@ -9,7 +9,7 @@ use kabar_domain::{content::Fields, job::Job, phone::PhoneNumber};
 use kabar_store::{AudienceRow, DEFAULT_TENANT, Place};
 use serde_json::json;
 
-#[allow(dead_code, reason = "each benchmark uses a part")]
+#[expect(dead_code, reason = "each benchmark uses a part")]
 mod support;
 use support::{Provider, ProviderOptions, add_sender, job, open, peak_memory_mib};
 

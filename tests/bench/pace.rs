@@ -6,7 +6,7 @@ use std::time::Duration;
 use kabar_domain::pace::Rate;
 use kabar_store::DEFAULT_TENANT;
 
-#[allow(dead_code, reason = "each benchmark uses a part")]
+#[expect(dead_code, reason = "each benchmark uses a part")]
 mod support;
 use support::{BenchFleet, Provider, ProviderOptions, broadcast, cpu_seconds, free_address, until};
 
@@ -52,6 +52,11 @@ async fn run(rate: u32) {
     let per_kilo = cpu / messages as f64 * 1_000.0;
     println!("{rate:>6} {messages:>10} {:>7.2}% {worst:>7} of {rate:<4} {per_kilo:>19.3}", used * 100.0);
     if std::env::var_os("KABAR_BENCH_METRICS").is_some() {
+        let mut gaps: Vec<(u64, u64)> = arrivals.windows(2).map(|pair| (pair[1] - pair[0], pair[0] - first)).collect();
+        gaps.sort_unstable_by(|a, b| b.cmp(a));
+        for (gap, at) in gaps.iter().take(12) {
+            println!("  a gap of {:.1} ms at {:.3} s", *gap as f64 / 1e3, *at as f64 / 1e6);
+        }
         for prefix in ["kabar_slot", "kabar_ledger", "kabar_batch", "kabar_tickets", "kabar_attempts"] {
             bench.show(prefix);
         }

@@ -72,7 +72,8 @@ impl Provider {
 
     /// When each request arrived, in microseconds, in order.
     pub async fn arrivals_us(&self) -> Vec<u64> {
-        let answer = http::get(&self.address, "/sandbox/arrivals?limit=262144").await.expect("the provider answers").json();
+        let answer =
+            http::get(&self.address, "/sandbox/arrivals?limit=262144").await.expect("the provider answers").json();
         let mut times: Vec<u64> = answer["arrivals"]
             .as_array()
             .map(|all| all.iter().filter_map(|arrival| arrival["at_us"].as_u64()).collect())
@@ -138,7 +139,8 @@ pub struct BenchFleet {
 
 impl BenchFleet {
     pub async fn start(provider: &Provider, rate: Rate, listen: SocketAddr) -> Self {
-        let folder = tempfile::tempdir_in(std::env::current_dir().expect("a current folder")).expect("a folder on disk");
+        let folder =
+            tempfile::tempdir_in(std::env::current_dir().expect("a current folder")).expect("a folder on disk");
         let store = open(&Place::File(folder.path().join("kabar.db"))).await;
         add_sender(&store, provider, rate).await;
         let overrides = [
@@ -194,8 +196,9 @@ pub async fn add_sender(store: &Store, provider: &Provider, rate: Rate) {
 
 /// A broadcast with `count` recipients.
 pub fn broadcast(id: &str, count: usize) -> Job {
-    let recipients: Vec<Value> =
-        (0..count).map(|i| json!({"to": format!("+62812{:07}", 1_000_000 + i), "name": format!("Guest {i}")})).collect();
+    let recipients: Vec<Value> = (0..count)
+        .map(|i| json!({"to": format!("+62812{:07}", 1_000_000 + i), "name": format!("Guest {i}")}))
+        .collect();
     job(json!({"type": "broadcast", "id": id, "audience": {"recipients": recipients},
         "content": {"template": {"name": "departure_reminder", "language": "id", "params": ["{name}", "1 Des 2026"]}}}))
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use kabar_domain::{message::MessageState, pace::Rate};
 use kabar_store::DEFAULT_TENANT;
 
-#[allow(dead_code, reason = "each benchmark uses a part")]
+#[expect(dead_code, reason = "each benchmark uses a part")]
 mod support;
 use support::{BenchFleet, Provider, ProviderOptions, broadcast, cpu_seconds, free_address, until};
 
@@ -57,7 +57,12 @@ async fn run(receipts: bool) {
     .await;
     let (elapsed, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     let kilo = MESSAGES as f64 / 1_000.0;
-    println!("{:<14} {:>12.0} {:>22.3}", if receipts { "three each" } else { "off" }, MESSAGES as f64 / elapsed, cpu / kilo);
+    println!(
+        "{:<14} {:>12.0} {:>22.3}",
+        if receipts { "three each" } else { "off" },
+        MESSAGES as f64 / elapsed,
+        cpu / kilo
+    );
     assert_eq!(provider.accepted().await, wanted, "each arrived once");
     bench.fleet.shutdown().await;
 }

@@ -1,7 +1,13 @@
 //! Whole flows through a fleet: from a job to what the provider saw and what the ledger says of it.
 
+mod bad_input;
 mod blocks;
 mod broadcast;
+mod doubt;
 mod halt;
+mod program;
+mod provider_down;
+mod reminders;
 mod support;
 mod throttle;
+mod urgent;

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use kabar_domain::{
-    message::MessageState,
-    phone::PhoneNumber,
-};
+use kabar_domain::{message::MessageState, phone::PhoneNumber};
 use kabar_sandbox::Arrival;
 use kabar_store::{DEFAULT_TENANT, MessageStory, SenderStatus, Store};
 use kabar_tests::{TestFleet, eventually};

@@ -173,7 +173,8 @@ async fn a_pair_limit_delays_that_recipient_alone() {
     eventually(WITHIN, async || fleet.sandbox.counters().received >= 1).await;
     let others = fleet.enqueue(broadcast("dep-1", 40)).await;
     // All but guest 0, whose message waits with the first.
-    let most = |counts: &kabar_domain::message::StateCounts| counts.get(MessageState::Queued) <= 1 && counts.total() == 40;
+    let most =
+        |counts: &kabar_domain::message::StateCounts| counts.get(MessageState::Queued) <= 1 && counts.total() == 40;
     fleet.counts_where(others, WITHIN, most).await;
     eventually(WITHIN, async || accepted(&fleet.sandbox.arrivals()).len() == 39).await;
     assert_eq!(sender_status(fleet.store(), SENDER).await.state, "active");

@@ -108,15 +108,16 @@ impl TestFleet {
     ///
     /// # Panics
     /// When they do not come to be so.
-    pub async fn counts_where(&self, job_id: i64, within: Duration, wish: impl Fn(&StateCounts) -> bool) -> StateCounts {
+    pub async fn counts_where(
+        &self,
+        job_id: i64,
+        within: Duration,
+        wish: impl Fn(&StateCounts) -> bool,
+    ) -> StateCounts {
         eventually(within, async || {
             let counts = self.store().job_counts(job_id).await.expect("the counts can be read");
             let planned = self.store().job_is_planned(job_id).await.expect("the job can be read");
-            if planned && wish(&counts) {
-                Ok(counts)
-            } else {
-                Err(serde_json::to_string(&counts).unwrap_or_default())
-            }
+            if planned && wish(&counts) { Ok(counts) } else { Err(serde_json::to_string(&counts).unwrap_or_default()) }
         })
         .await
     }

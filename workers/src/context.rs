@@ -87,6 +87,7 @@ pub fn door(settings: &Settings) -> Door {
     Door {
         default_region: settings.people.default_region.as_ref().and_then(|region| region.as_str().parse().ok()),
         default_timezone: settings.people.default_timezone,
+        loads_files: false,
     }
 }
 

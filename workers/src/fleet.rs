@@ -20,6 +20,9 @@ use crate::{
 /// How often a SQLite ledger is asked whether another process has written.
 const NOTICE_EVERY: Duration = Duration::from_millis(50);
 
+/// How often a SQLite ledger's log is copied back into its file.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
 /// How often metrics are tidied, so that samples which nobody collects do not pile up.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
@@ -103,6 +106,7 @@ pub struct Fleet {
     keepers: Vec<JoinHandle<()>>,
     stop_keepers: CancellationToken,
     gateway_address: Option<std::net::SocketAddr>,
+    lost: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -129,17 +133,21 @@ impl Fleet {
         let lease = store.take_lease(&process_name(), &names, settings.fleet.lease).await?;
         let hold = Hold::new(lease.id, lease.expires_at);
         let context = Arc::new(Context { settings, store, queue, providers, hold });
-        let stop_keepers = CancellationToken::new();
+        let (stop_keepers, lost) = (CancellationToken::new(), CancellationToken::new());
         let mut fleet = Self {
             workers: Vec::new(),
             writer: None,
-            keepers: start_keepers(&context, &stop_keepers, metrics.clone()),
+            keepers: start_keepers(&context, &stop_keepers, &lost, metrics.clone()),
             stop_keepers,
+            lost,
             gateway_address: None,
             context,
         };
         for worker in Worker::ALL.into_iter().filter(|worker| workers.contains(worker)) {
-            fleet.start_worker(worker, metrics.clone()).await?;
+            if let Err(error) = fleet.start_worker(worker, metrics.clone()).await {
+                fleet.shutdown().await;
+                return Err(error);
+            }
         }
         Ok(fleet)
     }
@@ -157,10 +165,11 @@ impl Fleet {
             Worker::Intake => tokio::spawn(repeat(name, context, token, intake::step)),
             Worker::Courier => {
                 let policy = context.settle_policy();
-                let (writer, handle) = Writer::spawn(context.store.clone(), context.hold.id, policy, |count, length| {
-                    metrics::histogram!(names::LEDGER_COMMIT_OPERATIONS).record(count as f64);
-                    metrics::histogram!(names::LEDGER_COMMIT_DURATION).record(length);
-                });
+                let (writer, handle) =
+                    Writer::spawn(context.store.clone(), context.hold.id, policy, |count, length| {
+                        metrics::histogram!(names::LEDGER_COMMIT_OPERATIONS).record(count as f64);
+                        metrics::histogram!(names::LEDGER_COMMIT_DURATION).record(length);
+                    });
                 self.writer = Some(writer);
                 tokio::spawn(courier::run(context, handle, token))
             }
@@ -178,6 +187,11 @@ impl Fleet {
     #[must_use]
     pub const fn gateway_address(&self) -> Option<std::net::SocketAddr> {
         self.gateway_address
+    }
+
+    /// Resolves when this process's lease has ended: it sends nothing more, and must be started again.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
     }
 
     /// The ledger of this fleet.
@@ -200,7 +214,10 @@ impl Fleet {
                 writer.finished().await;
             }
             if let Err(error) = self.context.store.end_lease(self.context.hold.id).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the lease could not be ended; it ends by itself");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the lease could not be ended; it ends by itself"
+                );
             }
         };
         if tokio::time::timeout(deadline, stopping).await.is_err() {
@@ -215,16 +232,25 @@ impl Fleet {
 }
 
 /// What keeps a process going: the heartbeat of its lease, the notice of other processes' writes, tidy metrics.
-fn start_keepers(context: &Shared, stop: &CancellationToken, metrics: Option<MetricsHandle>) -> Vec<JoinHandle<()>> {
+fn start_keepers(
+    context: &Shared,
+    stop: &CancellationToken,
+    lost: &CancellationToken,
+    metrics: Option<MetricsHandle>,
+) -> Vec<JoinHandle<()>> {
     let heartbeat = {
-        let (context, stop) = (context.clone(), stop.clone());
-        tokio::spawn(async move { stop.run_until_cancelled(keep_lease(context)).await.unwrap_or(()) })
+        let (context, stop, lost) = (context.clone(), stop.clone(), lost.clone());
+        tokio::spawn(async move { stop.run_until_cancelled(keep_lease(context, lost)).await.unwrap_or(()) })
     };
     let notice = {
         let (context, stop) = (context.clone(), stop.clone());
         tokio::spawn(async move { stop.run_until_cancelled(notice(context)).await.unwrap_or(()) })
     };
-    let mut keepers = vec![heartbeat, notice];
+    let checkpoints = {
+        let (context, stop) = (context.clone(), stop.clone());
+        tokio::spawn(async move { stop.run_until_cancelled(checkpoint(context)).await.unwrap_or(()) })
+    };
+    let mut keepers = vec![heartbeat, notice, checkpoints];
     if let Some(metrics) = metrics {
         let stop = stop.clone();
         keepers.push(tokio::spawn(async move {
@@ -243,15 +269,30 @@ fn start_keepers(context: &Shared, stop: &CancellationToken, metrics: Option<Met
 async fn notice(context: Shared) {
     loop {
         if let Err(error) = context.store.notice_other_processes(NOTICE_EVERY).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "other processes' writes go unnoticed for a moment");
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "other processes' writes go unnoticed for a moment"
+            );
         }
         tokio::time::sleep(TIDY_EVERY).await;
     }
 }
 
+async fn checkpoint(context: Shared) {
+    loop {
+        tokio::time::sleep(CHECKPOINT_EVERY).await;
+        if let Err(error) = context.store.checkpoint().await {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "the ledger's log grows until the next checkpoint"
+            );
+        }
+    }
+}
+
 /// Renews the lease. Where it has ended, because this process or the ledger stood still for too long, nothing more is
 /// sent: others have taken over, and a restart takes a new one.
-async fn keep_lease(context: Shared) {
+async fn keep_lease(context: Shared, lost: CancellationToken) {
     let settings = &context.settings.fleet;
     loop {
         tokio::time::sleep(settings.renew_every()).await;
@@ -259,9 +300,13 @@ async fn keep_lease(context: Shared) {
             Ok(Some(until)) => context.hold.renewed(until),
             Ok(None) => {
                 context.hold.renewed(0);
-                tracing::error!("this process's lease has ended; it sends nothing more. Restart it");
+                tracing::error!("this process's lease has ended: it sends nothing more and stops, to be started again");
+                lost.cancel();
+                return;
             }
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the lease could not be renewed; trying again"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the lease could not be renewed; trying again")
+            }
         }
     }
 }

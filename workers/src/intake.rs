@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kabar_domain::job::Job;
 use kabar_queue::{Line, QueueError};
-use kabar_store::{DEFAULT_TENANT, StoreError};
+use kabar_store::DEFAULT_TENANT;
 use kabar_telemetry::names::{self, field};
 
 use crate::{
@@ -25,7 +25,7 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
         match Job::from_json(delivery.body.as_bytes(), door(&context.settings), None) {
             Ok(job) => match context.store.enqueue(DEFAULT_TENANT, &job).await {
                 Ok(_) => metrics::counter!(names::JOBS_ACCEPTED, field::TYPE => job.kind()).increment(1),
-                Err(error @ (StoreError::DifferentJob(_) | StoreError::NotFound { .. })) => {
+                Err(error) if !error.is_passing() => {
                     bury(&context, &delivery.body, &error.to_string()).await?;
                 }
                 Err(error) => return Err(error.into()),

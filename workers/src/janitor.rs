@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kabar_domain::{outcome::Outcome, sender::ProviderKind};
 use kabar_telemetry::names::{self, field};
 
 use crate::{
@@ -35,7 +36,14 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
             tracing::warn!(by, count, "doubts whose grace time is over");
         }
     }
-    let kept = store.apply_kept_receipts(store.now_ms() - KEPT_RECEIPTS_MS, MOST_MESSAGES, &policy).await?;
+    let errors = context.providers.policy(ProviderKind::WhatsappCloud);
+    let outcome_of = |code| errors.rule(code).map(|rule| Outcome::by_rule(code, rule));
+    let since = store.now_ms() - KEPT_RECEIPTS_MS;
+    let kept = store.apply_kept_receipts(since, MOST_MESSAGES, &policy, outcome_of).await?;
     let most = u64::from(MOST_MESSAGES);
-    Ok(if given_back + doubtful >= most || expired >= most || kept >= most { Next::Now } else { Next::After(LOOK_EVERY) })
+    Ok(if given_back + doubtful >= most || expired >= most || kept >= most {
+        Next::Now
+    } else {
+        Next::After(LOOK_EVERY)
+    })
 }

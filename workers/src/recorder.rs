@@ -21,7 +21,8 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let policy = context.settle_policy();
     let providers = context.providers.clone();
     let read = move |event: &NewEvent| {
-        let provider = event.provider.parse().map_err(|error: kabar_domain::sender::UnknownProvider| error.to_string())?;
+        let provider =
+            event.provider.parse().map_err(|error: kabar_domain::sender::UnknownProvider| error.to_string())?;
         providers.read_event(provider, event.body.as_bytes()).map_err(|error| error.to_string())
     };
     let applied = context.store.apply_events(MOST_EVENTS, &policy, read).await?;

@@ -22,7 +22,11 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
             Ok(Some(job)) => tracing::info!(schedule = schedule.id, job = job.as_str(), "a schedule fired"),
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(schedule = schedule.id, error = &error as &dyn std::error::Error, "a schedule cannot fire");
+                tracing::error!(
+                    schedule = schedule.id,
+                    error = &error as &dyn std::error::Error,
+                    "a schedule cannot fire"
+                );
             }
         }
     }

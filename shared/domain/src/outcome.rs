@@ -117,10 +117,7 @@ impl Outcome {
     /// The provider took the message over under `provider_message_id`.
     #[must_use]
     pub fn accepted(provider_message_id: impl Into<String>) -> Self {
-        Self {
-            provider_message_id: Some(provider_message_id.into()),
-            ..Self::of(Decision::Accepted, ACCEPTED)
-        }
+        Self { provider_message_id: Some(provider_message_id.into()), ..Self::of(Decision::Accepted, ACCEPTED) }
     }
 
     /// Nobody knows whether the message left, because of `meaning`.

@@ -4,11 +4,7 @@
 //! Values go in as [`Arg`]s and lists of rows as one JSON text, so every statement is prepared once, whatever the number
 //! of rows.
 
-use sqlx::{
-    FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
-    postgres::PgRow,
-    sqlite::SqliteRow,
-};
+use sqlx::{FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction, postgres::PgRow, sqlite::SqliteRow};
 
 use crate::error::{StoreError, StoreResult};
 
@@ -95,10 +91,7 @@ macro_rules! statements {
 pub(crate) use statements;
 
 /// A row that both databases can give.
-pub(crate) trait Row:
-    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
-{
-}
+pub(crate) trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
 impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
@@ -166,11 +159,7 @@ impl Tx {
     }
 
     /// The one row of a statement that always has one.
-    pub(crate) async fn one<T: Row, const N: usize>(
-        &mut self,
-        sql: impl Into<Sql>,
-        args: [Arg; N],
-    ) -> StoreResult<T> {
+    pub(crate) async fn one<T: Row, const N: usize>(&mut self, sql: impl Into<Sql>, args: [Arg; N]) -> StoreResult<T> {
         on!(self, sql, |connection, text| bound!(sqlx::query_as(text), args).fetch_one(connection).await)
     }
 
@@ -185,6 +174,11 @@ impl Tx {
 }
 
 impl Db {
+    /// Whether transactions run side by side and lock rows. SQLite has one writer at a time.
+    pub(crate) const fn locks_rows(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
     /// Begins a transaction that may write.
     pub(crate) async fn begin(&self) -> StoreResult<Tx> {
         match self {

@@ -10,7 +10,9 @@ pub type StoreResult<T> = Result<T, StoreError>;
 #[non_exhaustive]
 pub enum StoreError {
     /// The database could not be opened.
-    #[error("cannot open the ledger at {place}: check KABAR_DATABASE_URL and that the place can be reached and written")]
+    #[error(
+        "cannot open the ledger at {place}: check KABAR_DATABASE_URL and that the place can be reached and written"
+    )]
     Open {
         /// Where, without credentials.
         place: String,

@@ -4,7 +4,7 @@ use kabar_domain::report::{Inbound, Receipt, Report};
 use serde::Serialize;
 
 use crate::{
-    Settled, SettlePolicy, Store, Topic,
+    SettlePolicy, Settled, Store, Topic,
     audience::to_json,
     db::{Tx, args, statements},
     dialect::CLAIM_EVENTS,
@@ -142,7 +142,8 @@ impl Store {
         receipts: &mut Vec<Receipt>,
         applied: &mut Applied,
     ) -> StoreResult<()> {
-        let speaks_for = |address: &str| event.allowed.as_ref().is_none_or(|allowed| allowed.iter().any(|a| a == address));
+        let speaks_for =
+            |address: &str| event.allowed.as_ref().is_none_or(|allowed| allowed.iter().any(|a| a == address));
         for report in reports {
             match report {
                 Report::Receipt(receipt) if speaks_for(&receipt.sender_address) => receipts.push(receipt),
@@ -157,10 +158,19 @@ impl Store {
                     let tenants: Vec<(i64,)> = tx.all(TENANT_OF_ACCOUNT, args![change.account.as_str()]).await?;
                     for (tenant,) in tenants {
                         let (name, language) = (change.name.as_str(), change.language.as_str());
-                        crate::templates::change_template_status(tx, tenant, name, language, &change.status, self.now_ms())
-                            .await?;
+                        crate::templates::change_template_status(
+                            tx,
+                            tenant,
+                            name,
+                            language,
+                            &change.status,
+                            self.now_ms(),
+                        )
+                        .await?;
                     }
-                    applied.notices.push(format!("template {} ({}) is now {}", change.name, change.language, change.status));
+                    applied
+                        .notices
+                        .push(format!("template {} ({}) is now {}", change.name, change.language, change.status));
                 }
                 Report::Notice(notice) if event.allowed.is_none() => {
                     applied.notices.push(format!("{}: {}", notice.kind, notice.detail));

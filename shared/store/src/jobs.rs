@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kabar_domain::{
     content::{Content, Fields},
-    job::{Audience, AudienceMember, Job, JobId, OnDoubt},
+    job::{Audience, AudienceMember, BroadcastJob, Job, JobId, OnDoubt},
 };
 use ring::digest;
 use serde::Serialize;
@@ -18,6 +18,7 @@ use crate::{
 
 statements! {
     SENDER = "select id from senders where tenant_id = $1 and name = $2";
+    GROUP = "select id from groups where tenant_id = $1 and name = $2";
     SENDER_NAMES = "select name from senders where tenant_id = $1 order by name limit 20";
     INSERT = "insert into jobs (tenant_id, job_key, kind, name, body, body_hash, sender_id, state, control, audience,
   cursor, created_at)
@@ -141,6 +142,7 @@ impl Store {
         state: &str,
     ) -> StoreResult<Option<i64>> {
         let sender_id = sender_id(tx, tenant, job.sender()).await?;
+        check_group(tx, tenant, job).await?;
         let body = serde_json::to_string(&without_recipients(job)).map_err(|e| StoreError::unreadable("a job", e))?;
         let name = if let Job::Broadcast(broadcast) = job { broadcast.name.clone() } else { None };
         let values = args![
@@ -300,6 +302,16 @@ fn without_recipients(job: &Job) -> Job {
         members.clear();
     }
     job
+}
+
+/// A broadcast to a group that does not exist would come to nothing without a word.
+async fn check_group(tx: &mut Tx, tenant: TenantId, job: &Job) -> StoreResult<()> {
+    let Job::Broadcast(BroadcastJob { audience: Audience::Group(name), .. }) = job else { return Ok(()) };
+    if tx.optional::<(i64,), _>(GROUP, args![tenant.0, name.as_str()]).await?.is_some() {
+        return Ok(());
+    }
+    let hint = ": import its members with `kabar recipient import FILE.csv --group NAME`, or see `kabar group list`";
+    Err(StoreError::NotFound { what: "group", name: name.clone(), hint: hint.to_owned() })
 }
 
 async fn sender_id(tx: &mut Tx, tenant: TenantId, name: &str) -> StoreResult<i64> {

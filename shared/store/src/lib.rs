@@ -200,6 +200,18 @@ impl Store {
         }
     }
 
+    /// Copies a SQLite ledger's log back into its file beside the writer, so that no commit has to wait for it. Nothing on
+    /// Postgres, which does so by itself.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn checkpoint(&self) -> StoreResult<()> {
+        let db::Db::Sqlite { readers, .. } = &self.db else { return Ok(()) };
+        const STATEMENT: &str = "pragma wal_checkpoint(passive)";
+        sqlx::query(STATEMENT).execute(readers).await.map_err(|source| StoreError::statement(STATEMENT, source))?;
+        Ok(())
+    }
+
     /// Prepares every statement against the tables as they are.
     ///
     /// # Errors
@@ -244,6 +256,7 @@ impl Store {
 }
 
 async fn open_sqlite(path: &std::path::Path, options: &StoreOptions) -> Result<db::Db, sqlx::Error> {
+    make_private(path).map_err(sqlx::Error::Io)?;
     let connect = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -255,6 +268,9 @@ async fn open_sqlite(path: &std::path::Path, options: &StoreOptions) -> Result<d
         .busy_timeout(options.connect_timeout)
         .pragma("cache_size", "-16000")
         .pragma("temp_store", "memory")
+        // The fleet copies the log back beside the writer (see `Store::checkpoint`); this many pages (64 MiB) are the limit
+        // at which a commit does it itself.
+        .pragma("wal_autocheckpoint", "16000")
         .disable_statement_logging();
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
@@ -269,6 +285,21 @@ async fn open_sqlite(path: &std::path::Path, options: &StoreOptions) -> Result<d
         .connect_with(connect.pragma("cache_size", "-4000").read_only(false))
         .await?;
     Ok(db::Db::Sqlite { writer, readers })
+}
+
+/// A new ledger may be read by its owner alone: it holds credentials. Files that SQLite puts beside it follow it.
+#[cfg(unix)]
+fn make_private(path: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &std::path::Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 async fn open_postgres(url: &str, options: &StoreOptions) -> Result<db::Db, sqlx::Error> {

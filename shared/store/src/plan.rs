@@ -154,7 +154,14 @@ impl Store {
                         // Of a repeated number the first row counts, as it does across chunks.
                         chunk.fields.entry(candidate.recipient_id).or_insert(fields);
                     }
-                    chunk.messages.push(NewMessage { recipient: candidate.recipient_id, part: 0, state, reason, due, expires });
+                    chunk.messages.push(NewMessage {
+                        recipient: candidate.recipient_id,
+                        part: 0,
+                        state,
+                        reason,
+                        due,
+                        expires,
+                    });
                 }
                 Ok(chunk)
             }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use kabar_domain::{
     message::{MessageState, ReceiptStatus},
+    outcome::Outcome,
     report::Receipt,
 };
 use serde::Serialize;
 
 use crate::{
-    Settled, SettlePolicy, Settlement, Store,
+    SettlePolicy, Settled, Settlement, Store,
     audience::to_json,
     db::{Tx, args, statements},
     error::{StoreError, StoreResult},
@@ -35,6 +36,7 @@ where attempts.message_id = marks.message_id and attempts.number = marks.number"
     ADVANCE = "update messages set state = change.state, reason = null, lease_id = null, updated_at = $2
 from (select cast(value->>'id' as bigint) as id, value->>'state' as state from json_each($1)) change
 where messages.id = change.id";
+    ADDRESSES = "select id, address from senders where id in (select cast(value as bigint) from json_each($1))";
     SENDER_HEARD = "update senders set receipts_through = case when receipts_through < $2 then $2 else receipts_through end,
   last_receipt_at = $3 where id = $1";
     KEEP_UNMATCHED = "insert into unmatched_receipts (provider_message_id, status, code, happened_at, received_at)
@@ -42,7 +44,7 @@ select value->>'id', value->>'status', cast(value->>'code' as bigint), cast(valu
 from json_each($1) where true
 on conflict (provider_message_id, status) do nothing";
     NOW_MATCHED = "select unmatched_receipts.id, unmatched_receipts.provider_message_id, unmatched_receipts.status,
-  unmatched_receipts.happened_at, attempts.message_id, attempts.number
+  unmatched_receipts.code, unmatched_receipts.happened_at, attempts.message_id, attempts.number
 from unmatched_receipts join attempts on attempts.provider_message_id = unmatched_receipts.provider_message_id
 where unmatched_receipts.received_at > $1 order by unmatched_receipts.id limit $2";
     FORGET_UNMATCHED = "delete from unmatched_receipts where id in (select cast(value as bigint) from json_each($1))";
@@ -102,6 +104,17 @@ struct AttemptRow {
     outcome: Option<String>,
 }
 
+#[derive(sqlx::FromRow)]
+struct KeptReceipt {
+    id: i64,
+    provider_message_id: String,
+    status: String,
+    code: Option<i64>,
+    happened_at: i64,
+    message_id: i64,
+    number: i64,
+}
+
 /// A receipt and the attempt that it is about.
 type Matched<'a> = (i64, i64, &'a Receipt);
 
@@ -122,6 +135,15 @@ impl Store {
         }
         let now = self.now_ms();
         let mut messages = lock_messages(tx, matched.iter().map(|(message, ..)| *message)).await?;
+        let addresses = addresses_of(tx, messages.values().map(|message| message.sender_id)).await?;
+        // A signature speaks for its own numbers: a receipt in the name of one cannot settle another's message.
+        let matched: Vec<Matched<'_>> = matched
+            .into_iter()
+            .filter(|(message, _, receipt)| {
+                let address = messages.get(message).and_then(|message| addresses.get(&message.sender_id));
+                receipt.sender_address.is_empty() || address == Some(&receipt.sender_address)
+            })
+            .collect();
         let attempts = attempts_of(tx, &matched).await?;
         tx.execute(MARK, args![to_json(&marks_of(&matched))?]).await?;
 
@@ -129,7 +151,8 @@ impl Store {
         let mut failures = Vec::new();
         let mut heard: HashMap<i64, i64> = HashMap::new();
         for &(message_id, number, receipt) in &matched {
-            let (Some(message), Some(attempt)) = (messages.get_mut(&message_id), attempts.get(&(message_id, number))) else {
+            let (Some(message), Some(attempt)) = (messages.get_mut(&message_id), attempts.get(&(message_id, number)))
+            else {
                 continue;
             };
             let through = heard.entry(message.sender_id).or_default();
@@ -186,7 +209,8 @@ impl Store {
         if rest.is_empty() {
             return Ok((matched, rest));
         }
-        let ids: Vec<ProviderId<'_>> = rest.iter().map(|receipt| ProviderId { id: &receipt.provider_message_id }).collect();
+        let ids: Vec<ProviderId<'_>> =
+            rest.iter().map(|receipt| ProviderId { id: &receipt.provider_message_id }).collect();
         let known: Vec<(String, i64, i64)> = tx.all(BY_PROVIDER_ID, args![to_json(&ids)?]).await?;
         let known: HashMap<String, (i64, i64)> = known.into_iter().map(|(id, m, n)| (id, (m, n))).collect();
         let mut unmatched = Vec::new();
@@ -217,29 +241,35 @@ impl Store {
     }
 
     /// Applies receipts that were kept because their message was not known then and is now: the answer to its request came
-    /// later than they did. Looks at those received since `since` (Unix milliseconds), at most `limit`.
+    /// later than they did. Looks at those received since `since` (Unix milliseconds), at most `limit`; `outcome_of` says what
+    /// the error policy makes of a failure's code.
     ///
     /// # Errors
     /// When the ledger cannot be written.
-    pub async fn apply_kept_receipts(&self, since: i64, limit: u32, policy: &SettlePolicy) -> StoreResult<u64> {
+    pub async fn apply_kept_receipts(
+        &self,
+        since: i64,
+        limit: u32,
+        policy: &SettlePolicy,
+        outcome_of: impl Fn(i64) -> Option<Outcome> + Send,
+    ) -> StoreResult<u64> {
         let mut tx = self.db.begin().await?;
-        let rows: Vec<(i64, String, String, i64, i64, i64)> =
-            tx.all(NOW_MATCHED, args![since, i64::from(limit)]).await?;
+        let rows: Vec<KeptReceipt> = tx.all(NOW_MATCHED, args![since, i64::from(limit)]).await?;
         if rows.is_empty() {
             return Ok(0);
         }
         let mut ids = Vec::with_capacity(rows.len());
         let mut receipts = Vec::with_capacity(rows.len());
-        for (id, provider_message_id, status, at, message, number) in rows {
-            ids.push(id);
-            let Ok(status) = serde_json::from_value(serde_json::Value::String(status)) else { continue };
+        for row in rows {
+            ids.push(row.id);
+            let Ok(status) = serde_json::from_value(serde_json::Value::String(row.status)) else { continue };
             receipts.push(Receipt {
                 sender_address: String::new(),
-                provider_message_id,
-                opaque: self.opaque(message, number),
+                provider_message_id: row.provider_message_id,
+                opaque: self.opaque(row.message_id, row.number),
                 status,
-                at: chrono::DateTime::from_timestamp_millis(at).unwrap_or_default(),
-                outcome: None,
+                at: chrono::DateTime::from_timestamp_millis(row.happened_at).unwrap_or_default(),
+                outcome: row.code.and_then(&outcome_of),
             });
         }
         self.apply_receipts_in(&mut tx, &receipts, policy).await?;
@@ -247,6 +277,14 @@ impl Store {
         tx.commit().await?;
         Ok(ids.len() as u64)
     }
+}
+
+async fn addresses_of(tx: &mut Tx, sender_ids: impl Iterator<Item = i64>) -> StoreResult<HashMap<i64, String>> {
+    let mut ids: Vec<i64> = sender_ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let rows: Vec<(i64, String)> = tx.all(ADDRESSES, args![crate::jobs::json_list(&ids)]).await?;
+    Ok(rows.into_iter().collect())
 }
 
 async fn attempts_of(tx: &mut Tx, matched: &[Matched<'_>]) -> StoreResult<HashMap<(i64, i64), AttemptRow>> {

@@ -21,10 +21,10 @@ pub(crate) struct Sealer(Option<LessSafeKey>);
 impl Sealer {
     /// With the master key of 32 bytes, or without.
     pub(crate) fn new(master_key: Option<&[u8; 32]>) -> StoreResult<Self> {
-        master_key.map(|key| UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new)).transpose().map_or(
-            Err(StoreError::Sealed),
-            |key| Ok(Self(key)),
-        )
+        master_key
+            .map(|key| UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new))
+            .transpose()
+            .map_or(Err(StoreError::Sealed), |key| Ok(Self(key)))
     }
 
     /// Seals `text` where there is a key.

@@ -232,7 +232,7 @@ impl Store {
         let started = group.starts.values().flatten().map(|request| request.message_id);
         let given_back = group.given_back.values().flatten().copied();
         let mut touched: Vec<i64> = started.chain(given_back).collect();
-        if !touched.is_empty() {
+        if !touched.is_empty() && self.db.locks_rows() {
             // All of them in one order, so that no two transactions wait for each other.
             touched.extend(group.settlements.iter().map(|settlement| settlement.message_id));
             lock_messages(&mut tx, touched.into_iter()).await?;
@@ -247,11 +247,35 @@ impl Store {
         for sender_id in group.claims {
             results.claimed.push_back(self.claim_in(&mut tx, sender_id, lease).await?);
         }
-        tx.commit().await?;
+        if let Err(error) = tx.commit().await {
+            self.unclaim(lease, &results).await;
+            return Err(error);
+        }
         if results.settled.requeued > 0 || !group.given_back.is_empty() {
             self.wake.ring(Topic::Messages);
         }
         Ok(results)
+    }
+
+    /// A commit that was answered with an error may hold all the same. Nobody learns of its claims, so they are given back;
+    /// where that fails, too, the end of the lease does it.
+    async fn unclaim(&self, lease: LeaseId, results: &Results) {
+        let ids: Vec<i64> = results.claimed.iter().flatten().map(|claimed| claimed.id).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let channel = kabar_domain::sender::Channel::Whatsapp.as_str();
+        let undone = async {
+            let mut tx = self.db.begin().await?;
+            self.give_back_in(&mut tx, lease, channel, &ids).await?;
+            tx.commit().await
+        };
+        if let Err(error) = undone.await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "claims of a failed commit could not be given back"
+            );
+        }
     }
 }
 

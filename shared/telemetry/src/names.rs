@@ -109,7 +109,7 @@ metrics! {
     /// Posts to the webhooks that were refused.
     Counter EVENTS_REJECTED = "kabar_events_rejected_total", Count, [REASON];
     /// Receipts that moved a message forward, or confirmed where it was.
-    Counter RECEIPTS_APPLIED = "kabar_receipts_applied_total", Count, [STATUS];
+    Counter RECEIPTS_APPLIED = "kabar_receipts_applied_total", Count, [];
     /// Receipts for messages that the ledger does not know (yet).
     Counter RECEIPTS_UNKNOWN = "kabar_receipts_unknown_total", Count, [];
     /// Attempts of which nobody knows whether they left.
@@ -118,7 +118,7 @@ metrics! {
     Counter DOUBTS_SETTLED = "kabar_doubts_settled_total", Count, [BY];
     /// Work that cannot go on and was set aside with its reason.
     Counter DEAD_LETTERS = "kabar_dead_letters_total", Count, [];
-    /// Worker processes whose lease ended without a goodbye.
+    /// Times that the janitor took over what ended worker processes held.
     Counter LEASES_EXPIRED = "kabar_leases_expired_total", Count, [];
     /// How long the ledger took for a commit that several senders share.
     Histogram LEDGER_COMMIT_DURATION = "kabar_ledger_commit_seconds", Seconds, [], COMMIT_SECONDS;

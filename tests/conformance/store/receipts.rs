@@ -108,15 +108,15 @@ async fn an_unknown_receipt_is_kept_until_its_message_is_known(ledger: TestLedge
     let applied = receive(store, [early.clone()]).await;
     assert_eq!((applied.receipts, applied.unmatched), (0, 1));
     receive(store, [early]).await;
-    assert_eq!(store.apply_kept_receipts(0, 10, &policy()).await.unwrap(), 0);
+    assert_eq!(store.apply_kept_receipts(0, 10, &policy(), |_| None).await.unwrap(), 0);
     assert_eq!(state(store, sending.id).await, InSending);
 
     courier.accept(&sending).await;
-    assert_eq!(store.apply_kept_receipts(START_MS, 10, &policy()).await.unwrap(), 0, "received before then");
-    assert_eq!(store.apply_kept_receipts(0, 10, &policy()).await.unwrap(), 1);
+    assert_eq!(store.apply_kept_receipts(START_MS, 10, &policy(), |_| None).await.unwrap(), 0, "received before then");
+    assert_eq!(store.apply_kept_receipts(0, 10, &policy(), |_| None).await.unwrap(), 1);
     let after = story(store, sending.id).await;
     assert_eq!((after.state, after.attempts[0].delivered_at), (Delivered, Some(LATER)));
-    assert_eq!(store.apply_kept_receipts(0, 10, &policy()).await.unwrap(), 0);
+    assert_eq!(store.apply_kept_receipts(0, 10, &policy(), |_| None).await.unwrap(), 0);
 }
 
 async fn a_failure_ends_a_message_and_may_block_its_recipient(ledger: TestLedger) {

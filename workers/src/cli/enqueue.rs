@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use kabar_domain::{
     content::{Content, TemplateContent},
-    job::Job,
+    job::{Door, Job},
 };
 use kabar_store::{DEFAULT_TENANT, Enqueued};
 use serde_json::Value;
@@ -26,7 +26,8 @@ pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
 
 /// Reads a job and checks its sender and its template.
 pub(crate) async fn read(ledger: &Ledger, job: Value) -> anyhow::Result<Job> {
-    let job = Job::from_value(job, ledger.door(), None)?;
+    let door = Door { loads_files: true, ..ledger.door() };
+    let job = Job::from_value(job, door, None)?;
     check(ledger, &job).await?;
     Ok(job)
 }

@@ -50,7 +50,10 @@ pub(crate) async fn run(arguments: RunArgs, common: &Common) -> anyhow::Result<(
         Some(address) => tracing::info!(workers = names, %address, "at work"),
         None => tracing::info!(workers = names, "at work"),
     }
-    stop.recv().await;
+    let lost = tokio::select! {
+        () = stop.recv() => false,
+        () = fleet.lost() => true,
+    };
     tracing::info!("stopping; a second signal stops at once");
     tokio::spawn(async move {
         stop.recv().await;
@@ -59,6 +62,8 @@ pub(crate) async fn run(arguments: RunArgs, common: &Common) -> anyhow::Result<(
     });
     fleet.shutdown().await;
     tracing::info!("stopped");
+    // Whoever watches over the process starts it again.
+    anyhow::ensure!(!lost, "this process's lease had ended: it or the ledger stood still for too long; start it again");
     Ok(())
 }
 

@@ -1,13 +1,12 @@
 //! How to reach a sender's provider, read from the ledger and kept for a moment: credentials may change at any time.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use kabar_providers::{Access, Token};
 use kabar_store::{Store, StoreResult};
-use tokio::sync::Mutex;
 
 /// How long what was read holds.
 const FRESH_FOR: Duration = Duration::from_secs(2);
@@ -19,8 +18,7 @@ pub(super) struct KeptAccess(Mutex<Option<(Instant, Arc<Access>)>>);
 impl KeptAccess {
     /// The sender's access, as it is in the ledger now or was a moment ago.
     pub(super) async fn get(&self, store: &Store, sender_id: i64) -> StoreResult<Arc<Access>> {
-        let mut kept = self.0.lock().await;
-        if let Some((read_at, access)) = &*kept
+        if let Some((read_at, access)) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner)
             && read_at.elapsed() < FRESH_FOR
         {
             return Ok(access.clone());
@@ -33,7 +31,13 @@ impl KeptAccess {
             api_base: sender.api_base.clone(),
             api_version: sender.api_version.clone(),
         });
-        *kept = Some((Instant::now(), access.clone()));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), access.clone()));
         Ok(access)
+    }
+
+    /// Forgets what was read: the provider refused it, and what a person puts in its place must hold from the first
+    /// message on.
+    pub(super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

@@ -8,8 +8,8 @@ mod access;
 mod batch;
 mod contents;
 mod pacer;
-mod sending;
 mod senders;
+mod sending;
 mod tickets;
 
 use std::{sync::Arc, time::Duration};
@@ -84,7 +84,9 @@ pub(crate) async fn run(context: Shared, writer: WriterHandle, stop: Cancellatio
                 None => room.clone().try_acquire_owned().ok(),
             };
             let Some(Ticket { sender }) = Ticket::from_body(&delivery.body) else {
-                tracing::error!("an item of the line of tickets is none; it is dropped, for the ledger holds the truth");
+                tracing::error!(
+                    "an item of the line of tickets is none; it is dropped, for the ledger holds the truth"
+                );
                 done.acknowledge(delivery);
                 continue;
             };

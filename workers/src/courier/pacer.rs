@@ -24,7 +24,7 @@ const ASK_AHEAD: Duration = Duration::from_millis(100);
 /// A change of the mapping beyond the round trip's length and this is a step of the ledger's clock.
 const STEP: Duration = Duration::from_millis(50);
 
-/// The mapping is taken anew after this long, so that slow drift between the clocks is followed.
+/// The mapping is replaced after this long by the best since.
 const MAPPING_FOR: Duration = Duration::from_secs(30);
 
 /// The right to send one request at one moment.
@@ -51,6 +51,8 @@ struct State {
     slots: VecDeque<Slot>,
     ask_at: Instant,
     mapping: Option<Mapping>,
+    /// The best mapping since `mapping` was taken; its successor.
+    next_mapping: Option<Mapping>,
 }
 
 /// How the ledger's clock maps to this process's.
@@ -76,7 +78,7 @@ pub(super) enum Slots {
 
 impl Pacer {
     pub(super) fn new(sender_id: i64, context: Shared) -> Self {
-        let state = State { slots: VecDeque::new(), ask_at: Instant::now(), mapping: None };
+        let state = State { slots: VecDeque::new(), ask_at: Instant::now(), mapping: None, next_mapping: None };
         Self { sender_id, context, wanted: AtomicU32::new(0), state: Mutex::new(state) }
     }
 
@@ -122,6 +124,13 @@ impl Pacer {
             state.ask_at = answered + Duration::from_secs(1);
             return Ok(Slots::Open(Vec::new()));
         }
+        tracing::debug!(
+            sender = self.sender_id,
+            count = reservation.count,
+            ahead_us = reservation.first_us - reservation.clock_us,
+            round_trip_us = (answered - asked).as_micros() as u64,
+            "slots reserved"
+        );
         state.add(&reservation);
         state.ask_at = state.slots.back().map_or(answered, |last| last.at + spacing - ASK_AHEAD);
         Ok(Slots::Open(state.ready(most).unwrap_or_default()))
@@ -174,11 +183,16 @@ impl State {
         let off = off.saturating_duration_since(fresh.here).max(fresh.here.saturating_duration_since(off));
         if off > known.round_trip + round_trip + STEP {
             self.mapping = Some(fresh);
+            self.next_mapping = None;
             self.slots.clear();
             return false;
         }
+        if self.next_mapping.is_none_or(|next| round_trip <= next.round_trip) {
+            self.next_mapping = Some(fresh);
+        }
+        // The shortest round trip tells best; of the last half minute, so that slow drift between the clocks is followed.
         if round_trip <= known.round_trip || known.taken_at.elapsed() > MAPPING_FOR {
-            self.mapping = Some(fresh);
+            self.mapping = self.next_mapping.take();
         }
         true
     }
@@ -197,7 +211,7 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        State { slots: VecDeque::new(), ask_at: Instant::now(), mapping: None }
+        State { slots: VecDeque::new(), ask_at: Instant::now(), mapping: None, next_mapping: None }
     }
 
     fn reservation(first_us: i64, clock_us: i64) -> Reservation {

@@ -67,6 +67,9 @@ impl KnownSender {
     /// Notes what an answer says of the whole sender. Gives true when the provider seems to be out: `run` requests in a
     /// row came to nothing.
     pub(super) fn note(&self, outcome: &Outcome, now_ms: i64, run: u32) -> bool {
+        if outcome.decision == Decision::Halt {
+            self.access.forget();
+        }
         match (outcome.decision, outcome.scope) {
             (Decision::Halt, _) | (Decision::Throttled, Scope::Sender | Scope::Account | Scope::App) => {
                 self.closed_until.store(now_ms + CLOSED_MS, Ordering::Release);

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kabar_domain::{content::Content, outcome::{Decision, Outcome, Scope}};
+use kabar_domain::{
+    content::Content,
+    outcome::{Decision, Outcome, Scope},
+};
 use kabar_providers::{Access, SendRequest};
 use kabar_store::{Claimed, Parking, Settlement, Started};
 use kabar_telemetry::names::{self, field};
@@ -73,7 +76,8 @@ async fn send(courier: &Courier, sender: &KnownSender, ready: &Ready) -> Outcome
     metrics::counter!(names::ATTEMPTS, field::PROVIDER => provider.as_str(), field::DECISION => decision).increment(1);
     if let Some(code) = outcome.code {
         let known = courier.context.providers.policy(provider).knows(code).to_string();
-        let labels = [(field::PROVIDER, provider.as_str().to_owned()), (field::CODE, code.to_string()), (field::KNOWN, known)];
+        let labels =
+            [(field::PROVIDER, provider.as_str().to_owned()), (field::CODE, code.to_string()), (field::KNOWN, known)];
         metrics::counter!(names::PROVIDER_CODES, &labels).increment(1);
     }
     tracing::debug!(message_id = ready.message.id, sender = sender.id, decision, code = outcome.code, "sent");

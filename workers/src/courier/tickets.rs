@@ -26,7 +26,10 @@ pub(super) fn acknowledge_in_groups(queue: Queue) -> Done {
         let mut group = Vec::new();
         while waiting.recv_many(&mut group, MOST).await > 0 {
             if let Err(error) = queue.acknowledge(&group).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "tickets could not be acknowledged; they come back");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "tickets could not be acknowledged; they come back"
+                );
             }
             group.clear();
         }

@@ -34,9 +34,9 @@ pub struct Listening {
 /// When the address cannot be had.
 pub async fn listen(context: Shared, metrics: Option<MetricsHandle>) -> anyhow::Result<Listening> {
     let wanted = context.settings.gateway.listen;
-    let listener = TcpListener::bind(wanted)
-        .await
-        .with_context(|| format!("cannot listen on {wanted}: set KABAR_LISTEN to a free address, such as 127.0.0.1:0"))?;
+    let listener = TcpListener::bind(wanted).await.with_context(|| {
+        format!("cannot listen on {wanted}: set KABAR_LISTEN to a free address, such as 127.0.0.1:0")
+    })?;
     let address = listener.local_addr().context("the gateway's address cannot be read")?;
     let body_limit = context.settings.gateway.body_limit_bytes;
     let router = Router::new()

@@ -68,7 +68,10 @@ pub(super) async fn receive(
             (StatusCode::OK, "")
         }
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "an event could not be written down; Meta repeats it");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "an event could not be written down; Meta repeats it"
+            );
             (StatusCode::SERVICE_UNAVAILABLE, "try again\n")
         }
     }

@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::{Audience, Job, JobId, MAX_INLINE_RECIPIENTS};
+use super::{Audience, BroadcastJob, Job, JobId, MAX_INLINE_RECIPIENTS};
 use crate::{
     phone::{DefaultRegion, PhoneNumber},
     reminder::MAX_OFFSETS,
@@ -16,11 +16,13 @@ pub struct Door {
     pub default_region: Option<DefaultRegion>,
     /// The zone of reminders that name none.
     pub default_timezone: Tz,
+    /// Whether a broadcast's recipients may come from a file, which only who loads that file can say.
+    pub loads_files: bool,
 }
 
 impl Default for Door {
     fn default() -> Self {
-        Self { default_region: None, default_timezone: Tz::UTC }
+        Self { default_region: None, default_timezone: Tz::UTC, loads_files: false }
     }
 }
 
@@ -77,6 +79,11 @@ impl Job {
             Some(other) => return invalid("type", format!("{other:?} is not known; give send, broadcast or reminder")),
             None => return invalid("type", "is missing; give send, broadcast or reminder"),
         };
+        if let Self::Broadcast(BroadcastJob { audience: Audience::File(_), .. }) = &job
+            && !door.loads_files
+        {
+            return invalid("audience", "must be {\"group\": …} or {\"recipients\": […]}");
+        }
         job.check()?;
         Ok(job)
     }
@@ -116,8 +123,19 @@ fn read<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T, InvalidJo
     }
     serde_path_to_error::deserialize(value).or_else(|error| {
         let path = error.path().to_string();
-        invalid(if path == "." { "job".to_owned() } else { path }, error.into_inner())
+        let problem = without_values(&error.into_inner().to_string());
+        invalid(if path == "." { "job".to_owned() } else { path }, problem)
     })
+}
+
+/// What serde says, without the value that it quotes: that may be a phone number or a message's text, and problems are
+/// logged. Names of fields, which it quotes in other problems, stay.
+fn without_values(problem: &str) -> String {
+    let quotes_a_value = problem.starts_with("invalid type") || problem.starts_with("invalid value");
+    match (quotes_a_value, problem.find(['`', '"']), problem.rfind(", expected ")) {
+        (true, Some(from), Some(to)) if from < to => format!("{}{}", problem[..from].trim_end(), &problem[to..]),
+        _ => problem.to_owned(),
+    }
 }
 
 /// Postgres stores no NUL, and no provider takes one.
@@ -158,7 +176,11 @@ mod tests {
     use super::*;
 
     fn parse(value: Value) -> Result<Job, InvalidJob> {
-        let door = Door { default_region: Some("ID".parse().unwrap()), default_timezone: chrono_tz::Asia::Jakarta };
+        let door = Door {
+            default_region: Some("ID".parse().unwrap()),
+            default_timezone: chrono_tz::Asia::Jakarta,
+            loads_files: false,
+        };
         Job::from_value(value, door, None)
     }
 
@@ -196,6 +218,11 @@ mod tests {
         let nested = problem(json!({"type": "broadcast", "id": "a", "content": content,
             "audience": {"recipients": [{"to": "0812-3456-7890"}, {"to": "x"}]}}));
         assert_eq!(nested, "audience.recipients[1].to: not a phone number");
+        let number = problem(json!({"type": "send", "id": "a", "to": 628_123_456_789_i64, "content": content}));
+        assert!(number.starts_with("to: invalid type: integer, expected") && !number.contains("628"), "{number}");
+        let text =
+            problem(json!({"type": "send", "id": "a", "to": "0812-3456-7890", "content": {"template": "secret"}}));
+        assert!(!text.contains("secret"), "{text}");
         assert!(
             problem(json!({"type": "send", "id": "a b", "to": "0812-3456-7890", "content": content}))
                 .starts_with("id:")

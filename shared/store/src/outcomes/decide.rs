@@ -72,7 +72,9 @@ pub(super) fn decide(
             if tries >= most {
                 Change { tries, ..stay(MessageState::Failed) }
             } else {
-                Change { tries, due: Some(now + backoff_ms(policy, tries, jitter)), ..stay(MessageState::Queued) }
+                let asked = outcome.delay.map_or(0, |delay| i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 4));
+                let delay = backoff_ms(policy, tries, jitter).max(asked);
+                Change { tries, due: Some(now + delay), ..stay(MessageState::Queued) }
             }
         }
         Decision::TemplatePaused => {
