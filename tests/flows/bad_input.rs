@@ -228,7 +228,7 @@ async fn wrong_usage_is_status_2_and_what_is_not_there_is_status_1() {
     ];
     for arguments in wrong {
         let finished = home.kabar(arguments).await.code(2);
-        assert!(finished.stdout.is_empty() && finished.stderr.contains("Usage"), "{finished:?}");
+        assert!(finished.stdout.is_empty() && finished.stderr.contains("--help"), "{finished:?}");
     }
     let absent: [&[&str]; 6] = [
         &["broadcast", "show", "none"],

@@ -1,4 +1,5 @@
 //! Whole flows through a fleet: from a job to what the provider saw and what the ledger says of it.
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends with a clear text")]
 
 mod bad_input;
 mod blocks;

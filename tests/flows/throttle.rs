@@ -112,7 +112,7 @@ async fn neighbours(fleet: &TestFleet) {
         ..sender(&fleet.sandbox, rate)
     };
     for sender in [other, stranger] {
-        fleet.store().add_sender(DEFAULT_TENANT, &sender).await.unwrap();
+        fleet.store().add_sender(DEFAULT_TENANT, &sender).await.expect("the sender can be added");
     }
 }
 

@@ -120,12 +120,26 @@ impl Home {
     /// When it cannot be started.
     #[must_use]
     pub fn start_at(&self, address: &str, arguments: &[&str]) -> KabarProcess {
+        self.spawn(address, self.command(arguments))
+    }
+
+    /// Starts a command, on a free port, whose files may not grow beyond `bytes` until
+    /// [`KabarProcess::lift_file_limit`]: to the program it looks as if the disk were full.
+    #[must_use]
+    pub fn start_with_file_limit(&self, bytes: u64, arguments: &[&str]) -> KabarProcess {
+        // A shell counts in blocks of 512 bytes. A write beyond the limit fails where the signal for it is ignored.
+        let script = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", bytes / 512);
+        let mut command = self.environed(Command::new("sh"));
+        command.arg("-c").arg(script).arg(program()).args(arguments);
+        self.spawn(&free_address(), command)
+    }
+
+    fn spawn(&self, address: &str, mut command: Command) -> KabarProcess {
         let name = format!("process-{}", self.started.fetch_add(1, Ordering::Relaxed));
         let file = |ending: &str| self.path().join(format!("{name}.{ending}"));
         let open = |path: &Path| File::create(path).expect("a log can be made in the test's folder");
         let (log, out) = (file("log"), file("out"));
-        let child = self
-            .command(arguments)
+        let child = command
             .env("KABAR_LISTEN", address)
             .stdin(Stdio::null())
             .stdout(open(&out))
@@ -136,12 +150,18 @@ impl Home {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
+        let mut command = self.environed(Command::new(program()));
+        command.args(arguments);
+        command
+    }
+
+    /// A command in the folder, with the environment that is given alone.
+    fn environed(&self, mut command: Command) -> Command {
         let inherited = std::env::vars_os().map(|(name, _)| name);
         for name in inherited.filter(|name| CLEARED.iter().any(|start| name.to_string_lossy().starts_with(start))) {
             command.env_remove(name);
         }
-        command.args(arguments).current_dir(self.path()).envs(&self.environment).kill_on_drop(true);
+        command.current_dir(self.path()).envs(&self.environment).kill_on_drop(true);
         command
     }
 }
@@ -298,6 +318,16 @@ impl KabarProcess {
         // The shell's own `kill` is there even where no such program is installed.
         let sent = Command::new("sh").arg("-c").arg(format!("kill -s {name} {process}")).status().await;
         assert!(sent.expect("a shell starts").success(), "no signal {name} could be sent");
+    }
+
+    /// Lets its files grow again.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub async fn lift_file_limit(&self) {
+        let process = self.child.id().expect("the process still runs").to_string();
+        let lifted = Command::new("prlimit").args(["--pid", &process, "--fsize=unlimited:"]).status().await;
+        assert!(lifted.expect("prlimit starts").success(), "the limit could not be lifted");
     }
 
     /// Waits for its end.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How often a SQLite ledger is asked whether another process has written.
-const NOTICE_EVERY: Duration = Duration::from_millis(50);
+const NOTICE_EVERY: Duration = Duration::from_millis(100);
 
 /// How often a SQLite ledger's log is copied back into its file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);

@@ -54,6 +54,7 @@ from json_each($3)";
 where id in (select cast(value as bigint) from json_each($1)) and state in ('claimed', 'sending') and lease_id = $2";
     UNSTART = "update attempts set outcome = 'not_sent', ended_at = $3
 where message_id in (select cast(value as bigint) from json_each($1)) and lease_id = $2 and outcome is null";
+    EXPIRING = "select id from messages where state = 'queued' and expires_at is not null and expires_at <= $1 limit 1";
     EXPIRE = "update messages set state = 'expired', reason = 'expired', updated_at = $1
 where id in (select id from messages where state = 'queued' and expires_at is not null and expires_at <= $1
   order by expires_at limit $2) and state = 'queued'";
@@ -217,6 +218,9 @@ impl Store {
     /// # Errors
     /// When the ledger cannot be written.
     pub async fn expire_messages(&self, limit: u32) -> StoreResult<u64> {
+        if self.db.optional::<(i64,), _>(EXPIRING, args![self.now_ms()]).await?.is_none() {
+            return Ok(0);
+        }
         let mut tx = self.db.begin().await?;
         let expired = tx.execute(EXPIRE, args![self.now_ms(), i64::from(limit)]).await?;
         tx.commit().await?;

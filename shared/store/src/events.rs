@@ -12,6 +12,7 @@ use crate::{
 };
 
 statements! {
+    WAITING = "select id from events where state = 'new' limit 1";
     APPEND = "insert into events (provider, body, allowed, state, received_at) values ($1, $2, $3, 'new', $4)";
     DONE = "update events set state = result.state, problem = result.problem, processed_at = $2
 from (select cast(value->>'id' as bigint) as id, value->>'state' as state, value->>'problem' as problem
@@ -101,6 +102,10 @@ impl Store {
         policy: &SettlePolicy,
         read: impl Fn(&NewEvent) -> Result<Vec<Report>, String> + Send,
     ) -> StoreResult<Applied> {
+        // Nothing to apply is found out without the write lock.
+        if self.db.optional::<(i64,), _>(WAITING, args![]).await?.is_none() {
+            return Ok(Applied::default());
+        }
         let mut tx = self.db.begin().await?;
         let rows: Vec<EventRow> = tx.all(CLAIM_EVENTS, args![i64::from(limit)]).await?;
         let mut applied = Applied { events: rows.len() as u64, ..Applied::default() };

@@ -66,6 +66,8 @@ impl Store {
         let id = LeaseId(fastrand::i64(1..i64::MAX));
         let expires_at = started_at + i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 4);
         let mut tx = self.db.begin().await?;
+        // A lease that ended is kept for a while: it says who held what.
+        tx.execute(FORGET, args![started_at - 3_600_000]).await?;
         tx.execute(TAKE, args![id.0, process, workers.join(","), started_at, expires_at]).await?;
         tx.commit().await?;
         let workers = workers.iter().map(|worker| (*worker).to_owned()).collect();
@@ -130,17 +132,15 @@ impl Store {
     pub async fn rescue(&self, grace: Duration) -> StoreResult<(u64, u64)> {
         let now = self.now_ms();
         let orphans: Vec<(i64,)> = self.db.all(ORPHANS, args![now, CHUNK]).await?;
-        let mut tx = self.db.begin().await?;
-        let mut moved = (0, 0);
-        if !orphans.is_empty() {
-            let ids: Vec<i64> = orphans.into_iter().map(|(id,)| id).collect();
-            let ids = crate::jobs::json_list(&ids);
-            let until = now + i64::try_from(grace.as_millis()).unwrap_or(i64::MAX / 4);
-            moved.0 = tx.execute(GIVE_BACK, args![ids.as_str(), now]).await?;
-            moved.1 = tx.execute(DOUBT, args![ids, now, until]).await?;
+        if orphans.is_empty() {
+            return Ok((0, 0));
         }
-        // A lease that ended is kept for a while: it says who held what.
-        tx.execute(FORGET, args![now - 3_600_000]).await?;
+        let ids: Vec<i64> = orphans.into_iter().map(|(id,)| id).collect();
+        let ids = crate::jobs::json_list(&ids);
+        let until = now + i64::try_from(grace.as_millis()).unwrap_or(i64::MAX / 4);
+        let mut tx = self.db.begin().await?;
+        let moved =
+            (tx.execute(GIVE_BACK, args![ids.as_str(), now]).await?, tx.execute(DOUBT, args![ids, now, until]).await?);
         tx.commit().await?;
         if moved.0 > 0 {
             self.wake.ring(Topic::Messages);

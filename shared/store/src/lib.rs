@@ -10,7 +10,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ring::hmac;
 use sqlx::{
-    ConnectOptions,
+    ConnectOptions, Connection as _,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -277,6 +277,12 @@ async fn open_sqlite(path: &std::path::Path, options: &StoreOptions) -> Result<d
         .acquire_timeout(options.connect_timeout * 6)
         .idle_timeout(None)
         .max_lifetime(None)
+        // Where a write fails for want of room, SQLite ends the transaction by itself; sqlx, whose rollback then fails,
+        // counts it as open for ever and begins no other on the connection. Another one takes its place.
+        .before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        })
         .connect_with(connect.clone())
         .await?;
     let readers = SqlitePoolOptions::new()

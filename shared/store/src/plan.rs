@@ -27,6 +27,7 @@ use crate::{
 const CHUNK: i64 = 1_000;
 
 statements! {
+    WAITING = "select id from jobs where state = 'accepted' limit 1";
     FROM_AUDIENCE = "select a.position as cursor, a.recipient_id, a.fields, r.name, r.opted_out_at,
   (select count(*) from blocks b where b.recipient_id = a.recipient_id and b.channel = $4) as blocked
 from audience a join recipients r on r.id = a.recipient_id
@@ -117,6 +118,10 @@ impl Store {
     /// # Errors
     /// When the ledger cannot be written. The chunk may then be planned again.
     pub async fn plan_next(&self) -> StoreResult<Option<Planned>> {
+        // Nothing to plan is found out without the write lock.
+        if self.db.optional::<(i64,), _>(WAITING, args![]).await?.is_none() {
+            return Ok(None);
+        }
         let mut tx = self.db.begin().await?;
         let Some(row) = tx.optional::<PlannedJob, _>(CLAIM_JOB, args![]).await? else { return Ok(None) };
         let job = self.open_job(row.body.clone())?;

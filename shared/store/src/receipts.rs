@@ -43,6 +43,7 @@ where messages.id = change.id";
 select value->>'id', value->>'status', cast(value->>'code' as bigint), cast(value->>'at' as bigint), $2
 from json_each($1) where true
 on conflict (provider_message_id, status) do nothing";
+    KEPT = "select id from unmatched_receipts where received_at > $1 limit 1";
     NOW_MATCHED = "select unmatched_receipts.id, unmatched_receipts.provider_message_id, unmatched_receipts.status,
   unmatched_receipts.code, unmatched_receipts.happened_at, attempts.message_id, attempts.number
 from unmatched_receipts join attempts on attempts.provider_message_id = unmatched_receipts.provider_message_id
@@ -253,6 +254,9 @@ impl Store {
         policy: &SettlePolicy,
         outcome_of: impl Fn(i64) -> Option<Outcome> + Send,
     ) -> StoreResult<u64> {
+        if self.db.optional::<(i64,), _>(KEPT, args![since]).await?.is_none() {
+            return Ok(0);
+        }
         let mut tx = self.db.begin().await?;
         let rows: Vec<KeptReceipt> = tx.all(NOW_MATCHED, args![since, i64::from(limit)]).await?;
         if rows.is_empty() {

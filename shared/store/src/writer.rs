@@ -34,6 +34,9 @@ const MOST_TRIES_ALONE: u32 = 3;
 /// comes after a pause is written at once.
 const GATHER_FOR: Duration = Duration::from_millis(3);
 
+/// With this many there is company enough.
+const ENOUGH_OPERATIONS: usize = 64;
+
 /// What counts as a pause.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -105,12 +108,13 @@ impl WriterHandle {
         self.ask(|reply| Operation::Start { channel, requests, reply }).await
     }
 
-    /// Gives claimed messages back with nothing spent.
+    /// Gives claimed messages back with nothing spent, and tries again until they are: the lease of a process that lives
+    /// on does not end, so nobody else would.
     ///
     /// # Errors
-    /// When the ledger cannot be written; the lease's end then gives them back.
+    /// When the writer has ended; the lease's end then gives them back.
     pub async fn give_back(&self, channel: &'static str, message_ids: Vec<i64>) -> StoreResult<()> {
-        self.ask(|reply| Operation::GiveBack { channel, message_ids, reply }).await
+        self.until_written(|reply| Operation::GiveBack { channel, message_ids: message_ids.clone(), reply }).await
     }
 
     /// Writes outcomes down, and tries again until they are: evidence is not thrown away because a disk is full.
@@ -118,13 +122,17 @@ impl WriterHandle {
     /// # Errors
     /// When the writer has ended, or what is written cannot be understood.
     pub async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<Settled> {
+        self.until_written(|reply| Operation::Settle { settlements: settlements.clone(), reply }).await
+    }
+
+    async fn until_written<T>(&self, operation: impl Fn(Reply<T>) -> Operation) -> StoreResult<T> {
         let mut pause = RETRY_FIRST;
         loop {
-            match self.ask(|reply| Operation::Settle { settlements: settlements.clone(), reply }).await {
+            match self.ask(&operation).await {
                 Err(error) if error.is_passing() => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "outcomes could not be written; trying again"
+                        "what couriers did could not be written; trying again"
                     );
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(RETRY_MOST);
@@ -151,7 +159,7 @@ async fn write(
     let mut operations = Vec::with_capacity(MOST_OPERATIONS);
     let mut last: Option<Instant> = None;
     while incoming.recv_many(&mut operations, MOST_OPERATIONS).await > 0 {
-        if last.is_some_and(|last| last.elapsed() < PAUSE) && operations.len() < MOST_OPERATIONS {
+        if last.is_some_and(|last| last.elapsed() < PAUSE) && operations.len() < ENOUGH_OPERATIONS {
             tokio::time::sleep(GATHER_FOR).await;
             while operations.len() < MOST_OPERATIONS
                 && let Ok(operation) = incoming.try_recv()

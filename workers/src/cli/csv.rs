@@ -160,7 +160,8 @@ impl Rows<'_> {
             // The reader stands behind the row's line break, so its first line is that many lines up.
             let inside: usize = self.record.iter().map(|field| field.iter().filter(|b| **b == b'\n').count()).sum();
             let line = self.reader.position().line().saturating_sub(1 + inside as u64);
-            if let Some(row) = row::read(&self.record, line, &self.file.columns, self.file.region)? {
+            let row = row::read(&self.record, line, &self.file.columns, self.file.region);
+            if let Some(row) = row.with_context(|| format!("file {}", self.file.path.display()))? {
                 return Ok(Some(self.once(row)));
             }
         }
