@@ -159,7 +159,7 @@ pub(super) fn duration(count: u64, rate: Rate, margin: std::time::Duration) -> O
 
 #[cfg(test)]
 mod tests {
-    use kabar_domain::job::Job;
+    use kabar_domain::job::{Door, Job};
 
     use super::*;
 
@@ -171,10 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn a_job_of_a_file_is_read_at_the_common_door() {
+    fn a_job_of_a_file_is_read_only_where_the_file_is_loaded() {
         let value = json!({"type": "broadcast", "id": "b", "audience": Audience::File("00".to_owned()),
             "name": null, "content": {"template": {"name": "t", "language": "id"}}});
-        let job = Job::from_value(value, kabar_domain::job::Door::default(), None).unwrap();
+        let elsewhere = Job::from_value(value.clone(), Door::default(), None).unwrap_err();
+        assert_eq!(elsewhere.field, "audience");
+        let job = Job::from_value(value, Door { loads_files: true, ..Door::default() }, None).unwrap();
         assert!(matches!(job, Job::Broadcast(job) if job.audience == Audience::File("00".to_owned())));
     }
 }
