@@ -1,7 +1,7 @@
 //! The command line. One file per command; what several share lies in files of its own: `ledger` (settings and store),
 //! `output`, `csv`, `content` (templates and their values), `enqueue`, `progress`.
 //!
-//! **To add a command:** its file, a variant of [`Command`] in the order in which `kabar --help` shows them, its arm in
+//! **To add a command:** its file, a variant of `Command` in the order in which `kabar --help` shows them, its arm in
 //! [`run`]. Commands work on the ledger directly, also beside a running fleet.
 
 use std::path::PathBuf;

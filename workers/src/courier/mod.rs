@@ -1,6 +1,6 @@
 //! Takes tickets; each is the right to send one batch for one sender.
 //!
-//! The life of a batch: claim its messages and let the ticket go; take slots from the sender's [`pacer`]; just before each
+//! The life of a batch: claim its messages and let the ticket go; take slots from the sender's `pacer`; just before each
 //! slot commit `sending`; at the slot send the request; write down what came of it. A request that is under way is never
 //! cancelled, and nothing is retried here: the ledger decides.
 
