@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{
     Store, TenantId, Topic,
     audience::to_json,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     error::StoreResult,
     jobs::json_list,
     recipients::{unknown, upsert_recipients},
@@ -47,19 +47,21 @@ where recipient_id in (select cast(value as bigint) from json_each($1)) order by
     LIFT = "delete from blocks where recipient_id = $1 and channel = $2 and code = 131047 and blocked_at < $3";
 }
 
-/// A recipient may not be sent to on a channel.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct Block {
-    /// The channel's name, such as `whatsapp`.
-    pub channel: String,
-    /// Why, in a sentence.
-    pub reason: String,
-    /// The provider's code; none where a person set the block.
-    pub code: Option<i64>,
-    /// What made it: an attempt, a receipt, a person.
-    pub source: String,
-    /// Since when, in Unix milliseconds.
-    pub blocked_at: i64,
+row! {
+    /// A recipient may not be sent to on a channel.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Block {
+        /// The channel's name, such as `whatsapp`.
+        pub channel: String,
+        /// Why, in a sentence.
+        pub reason: String,
+        /// The provider's code; none where a person set the block.
+        pub code: Option<i64>,
+        /// What made it: an attempt, a receipt, a person.
+        pub source: String,
+        /// Since when, in Unix milliseconds.
+        pub blocked_at: i64,
+    }
 }
 
 /// A block that is to be made.
@@ -86,11 +88,20 @@ struct Name {
     name: &'static str,
 }
 
-#[derive(sqlx::FromRow)]
 struct OwnedBlock {
     recipient_id: i64,
-    #[sqlx(flatten)]
     block: Block,
+}
+
+impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for OwnedBlock
+where
+    Block: sqlx::FromRow<'r, R>,
+    for<'c> &'c str: sqlx::ColumnIndex<R>,
+    i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        Ok(Self { recipient_id: row.try_get("recipient_id")?, block: Block::from_row(row)? })
+    }
 }
 
 impl Store {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     Store, TenantId,
-    db::{args, statements},
+    db::{args, row, statements},
     error::{StoreError, StoreResult},
     jobs::{JobRow, json_list},
     status::{instant_as_text, state_of, time_as_text},
@@ -123,21 +123,24 @@ pub struct Broadcast {
     pub created_at: i64,
 }
 
-#[derive(sqlx::FromRow)]
-struct CountRow {
-    job_id: i64,
-    state: String,
-    messages: i64,
-    first_due: i64,
+row! {
+    struct CountRow {
+        job_id: i64,
+        state: String,
+        messages: i64,
+        first_due: i64,
+    }
 }
 
-#[derive(Debug, Clone, sqlx::FromRow)]
-struct PaceRow {
-    id: i64,
-    state: String,
-    rate_per_second: Option<i64>,
-    effective_rate_milli: Option<i64>,
-    parked_until: i64,
+row! {
+    #[derive(Debug, Clone)]
+    struct PaceRow {
+        id: i64,
+        state: String,
+        rate_per_second: Option<i64>,
+        effective_rate_milli: Option<i64>,
+        parked_until: i64,
+    }
 }
 
 /// Where a job's messages are.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     LeaseId, Store,
     audience::to_json,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     dialect::{CLAIM_LANE, NOTE_TURN},
     error::{StoreError, StoreResult},
     jobs::json_list,
@@ -75,14 +75,15 @@ pub struct Claimed {
     pub fields: Option<String>,
 }
 
-#[derive(sqlx::FromRow)]
-struct ClaimedRow {
-    id: i64,
-    job_id: i64,
-    recipient_id: i64,
-    phone: String,
-    fields: Option<String>,
-    due_at: i64,
+row! {
+    struct ClaimedRow {
+        id: i64,
+        job_id: i64,
+        recipient_id: i64,
+        phone: String,
+        fields: Option<String>,
+        due_at: i64,
+    }
 }
 
 /// One message that is to be started.

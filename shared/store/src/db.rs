@@ -90,6 +90,31 @@ macro_rules! statements {
 }
 pub(crate) use statements;
 
+/// Declares a row: a struct whose fields are read from the columns of their names, on either database.
+///
+/// The driver's own derive does the same, at the price of building the drivers a second time for the compiler's use.
+macro_rules! row {
+    ($(#[$about:meta])* $visibility:vis struct $name:ident {
+        $($(#[$about_field:meta])* $visibility_field:vis $field:ident: $kind:ty),* $(,)?
+    }) => {
+        $(#[$about])*
+        $visibility struct $name {
+            $($(#[$about_field])* $visibility_field $field: $kind),*
+        }
+
+        impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for $name
+        where
+            for<'c> &'c str: sqlx::ColumnIndex<R>,
+            $($kind: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,)*
+        {
+            fn from_row(row: &'r R) -> sqlx::Result<Self> {
+                Ok(Self { $($field: row.try_get(stringify!($field))?),* })
+            }
+        }
+    };
+}
+pub(crate) use row;
+
 /// A row that both databases can give.
 pub(crate) trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     Store, TenantId,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     error::{StoreError, StoreResult},
 };
 
@@ -18,19 +18,21 @@ where tenant_id = $1 and id > $2 order by id limit $3";
     COUNT = "select count(*) from dead_letters where tenant_id = $1";
 }
 
-/// Work that cannot go on.
-#[derive(Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct DeadLetter {
-    /// The ledger's id.
-    pub id: i64,
-    /// The line that it came by.
-    pub line: String,
-    /// What it was, as it came.
-    pub body: String,
-    /// Why it cannot go on.
-    pub reason: String,
-    /// Since when it lies here, in Unix milliseconds.
-    pub created_at: i64,
+row! {
+    /// Work that cannot go on.
+    #[derive(Clone, PartialEq, Eq)]
+    pub struct DeadLetter {
+        /// The ledger's id.
+        pub id: i64,
+        /// The line that it came by.
+        pub line: String,
+        /// What it was, as it came.
+        pub body: String,
+        /// Why it cannot go on.
+        pub reason: String,
+        /// Since when it lies here, in Unix milliseconds.
+        pub created_at: i64,
+    }
 }
 
 impl fmt::Debug for DeadLetter {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     SettlePolicy, Settled, Store, Topic,
     audience::to_json,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     dialect::CLAIM_EVENTS,
     error::StoreResult,
 };
@@ -61,12 +61,13 @@ pub struct Applied {
     pub unreadable: u64,
 }
 
-#[derive(sqlx::FromRow)]
-struct EventRow {
-    id: i64,
-    provider: String,
-    body: String,
-    allowed: Option<String>,
+row! {
+    struct EventRow {
+        id: i64,
+        provider: String,
+        body: String,
+        allowed: Option<String>,
+    }
 }
 
 #[derive(Serialize)]

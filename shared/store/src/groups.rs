@@ -4,7 +4,7 @@ use kabar_domain::phone::PhoneNumber;
 
 use crate::{
     Store, TenantId,
-    db::{args, statements},
+    db::{args, row, statements},
     error::{StoreError, StoreResult},
     recipients::phone_of,
 };
@@ -18,17 +18,19 @@ from groups where tenant_id = $1 and name = $2";
 where g.group_id = $1 and g.recipient_id > $2 order by g.recipient_id limit $3";
 }
 
-/// A named set of recipients.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct Group {
-    /// The ledger's id.
-    pub id: i64,
-    /// What people call it; unique per tenant.
-    pub name: String,
-    /// How many recipients are in it.
-    pub members: i64,
-    /// When it was made, in Unix milliseconds.
-    pub created_at: i64,
+row! {
+    /// A named set of recipients.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Group {
+        /// The ledger's id.
+        pub id: i64,
+        /// What people call it; unique per tenant.
+        pub name: String,
+        /// How many recipients are in it.
+        pub members: i64,
+        /// When it was made, in Unix milliseconds.
+        pub created_at: i64,
+    }
 }
 
 impl Store {

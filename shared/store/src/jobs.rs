@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{
     Store, TenantId, Topic,
     audience::AudienceRow,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     error::{StoreError, StoreResult},
 };
 
@@ -89,17 +89,19 @@ pub struct JobContent {
     pub on_doubt: OnDoubt,
 }
 
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub(crate) struct JobRow {
-    pub(crate) id: i64,
-    pub(crate) job_key: String,
-    pub(crate) kind: String,
-    pub(crate) name: Option<String>,
-    pub(crate) state: String,
-    pub(crate) control: String,
-    pub(crate) sender_id: i64,
-    pub(crate) audience: i64,
-    pub(crate) created_at: i64,
+row! {
+    #[derive(Debug, Clone)]
+    pub(crate) struct JobRow {
+        pub(crate) id: i64,
+        pub(crate) job_key: String,
+        pub(crate) kind: String,
+        pub(crate) name: Option<String>,
+        pub(crate) state: String,
+        pub(crate) control: String,
+        pub(crate) sender_id: i64,
+        pub(crate) audience: i64,
+        pub(crate) created_at: i64,
+    }
 }
 
 impl Store {

@@ -8,7 +8,7 @@ use kabar_domain::job::Priority;
 
 use crate::{
     Store,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     error::StoreResult,
 };
 
@@ -72,12 +72,13 @@ pub struct DueSender {
     pub ticketed_until: i64,
 }
 
-#[derive(sqlx::FromRow)]
-struct SenderRow {
-    id: i64,
-    rate_per_second: Option<i64>,
-    effective_rate_milli: Option<i64>,
-    ticketed_until: i64,
+row! {
+    struct SenderRow {
+        id: i64,
+        rate_per_second: Option<i64>,
+        effective_rate_milli: Option<i64>,
+        ticketed_until: i64,
+    }
 }
 
 impl Store {

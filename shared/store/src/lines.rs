@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     Store,
     audience::to_json,
-    db::{args, statements},
+    db::{args, row, statements},
     dialect::TAKE_LINE_ITEMS,
     error::StoreResult,
     jobs::json_list,
@@ -22,13 +22,15 @@ select $1, value->>'body', $2 from json_each($3) order by key";
     PURGE = "delete from line_items where line = $1";
 }
 
-/// One item taken from a line; it comes back unless it is removed.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct LineItem {
-    /// The item.
-    pub id: i64,
-    /// What it says.
-    pub body: String,
+row! {
+    /// One item taken from a line; it comes back unless it is removed.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct LineItem {
+        /// The item.
+        pub id: i64,
+        /// What it says.
+        pub body: String,
+    }
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,11 @@
 //! Bringing the tables up to date.
 
-use sqlx::migrate::Migrator;
+use std::{borrow::Cow, sync::LazyLock};
+
+use sqlx::{
+    SqlSafeStr,
+    migrate::{Migration, MigrationType, Migrator},
+};
 
 use crate::{
     Store,
@@ -8,8 +13,30 @@ use crate::{
     error::{StoreError, StoreResult},
 };
 
-static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("../../migrations/postgres");
+/// Every migration: its number, what it is about, and its text on SQLite and on Postgres. A new one is a line here.
+macro_rules! migrations {
+    ($($number:literal $about:literal $file:literal;)*) => {
+        static SQLITE: LazyLock<Migrator> = LazyLock::new(|| {
+            Migrator::with_migrations(vec![$(migration(
+                $number, $about, include_str!(concat!("../../../migrations/sqlite/", $file)),
+            )),*])
+        });
+        static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| {
+            Migrator::with_migrations(vec![$(migration(
+                $number, $about, include_str!(concat!("../../../migrations/postgres/", $file)),
+            )),*])
+        });
+    };
+}
+
+migrations! {
+    1 "ledger" "0001_ledger.sql";
+}
+
+fn migration(number: i64, about: &'static str, text: &'static str) -> Migration {
+    let alone = text.starts_with("-- no-transaction");
+    Migration::new(number, Cow::Borrowed(about), MigrationType::Simple, text.into_sql_str(), alone)
+}
 
 impl Store {
     /// Applies the migrations that are missing, under a lock, so that any number of processes may start at once.

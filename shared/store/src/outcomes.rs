@@ -16,7 +16,7 @@ use crate::{
     Parking, Store, Topic,
     audience::to_json,
     blocks::NewBlock,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     dialect::{ACCEPT_MESSAGES, LOCK_MESSAGES},
     error::{StoreError, StoreResult},
     jobs::json_list,
@@ -130,16 +130,17 @@ pub struct Settled {
     pub requeued: u64,
 }
 
-#[derive(sqlx::FromRow)]
-pub(crate) struct MessageRow {
-    pub(crate) id: i64,
-    pub(crate) job_id: i64,
-    pub(crate) sender_id: i64,
-    pub(crate) recipient_id: i64,
-    pub(crate) state: String,
-    pub(crate) attempts: i64,
-    pub(crate) tries: i64,
-    pub(crate) pair_throttles: i64,
+row! {
+    pub(crate) struct MessageRow {
+        pub(crate) id: i64,
+        pub(crate) job_id: i64,
+        pub(crate) sender_id: i64,
+        pub(crate) recipient_id: i64,
+        pub(crate) state: String,
+        pub(crate) attempts: i64,
+        pub(crate) tries: i64,
+        pub(crate) pair_throttles: i64,
+    }
 }
 
 #[derive(Serialize)]

@@ -9,7 +9,7 @@ use kabar_domain::{
 
 use crate::{
     Store, Topic,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     dialect::{LOCK_PACE, REANCHOR_SLOTS, RESERVE_SLOTS},
     error::StoreResult,
     jobs::json_list,
@@ -98,12 +98,13 @@ pub struct Parking<'a> {
     pub cut: bool,
 }
 
-#[derive(sqlx::FromRow)]
-struct PaceRow {
-    sender_id: i64,
-    effective_rate_milli: Option<i64>,
-    parked_until: i64,
-    park_streak: i64,
+row! {
+    struct PaceRow {
+        sender_id: i64,
+        effective_rate_milli: Option<i64>,
+        parked_until: i64,
+        park_streak: i64,
+    }
 }
 
 fn effective(rate: Option<i64>, effective_milli: Option<i64>) -> Option<u64> {

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::{
     Store, TenantId, Topic,
     audience::to_json,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     dialect::CLAIM_JOB,
     error::{StoreError, StoreResult},
     lanes::lane,
@@ -66,25 +66,27 @@ pub struct Planned {
     pub finished: bool,
 }
 
-#[derive(sqlx::FromRow)]
-struct PlannedJob {
-    id: i64,
-    tenant_id: i64,
-    body: String,
-    sender_id: i64,
-    control: String,
-    cursor: i64,
-    created_at: i64,
+row! {
+    struct PlannedJob {
+        id: i64,
+        tenant_id: i64,
+        body: String,
+        sender_id: i64,
+        control: String,
+        cursor: i64,
+        created_at: i64,
+    }
 }
 
-#[derive(sqlx::FromRow)]
-struct Candidate {
-    cursor: i64,
-    recipient_id: i64,
-    fields: Option<String>,
-    name: Option<String>,
-    opted_out_at: Option<i64>,
-    blocked: i64,
+row! {
+    struct Candidate {
+        cursor: i64,
+        recipient_id: i64,
+        fields: Option<String>,
+        name: Option<String>,
+        opted_out_at: Option<i64>,
+        blocked: i64,
+    }
 }
 
 #[derive(Serialize)]

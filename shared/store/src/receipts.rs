@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{
     SettlePolicy, Settled, Settlement, Store,
     audience::to_json,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     error::{StoreError, StoreResult},
     outcomes::{Source, lock_messages},
 };
@@ -97,23 +97,25 @@ struct Unmatched<'a> {
     at: i64,
 }
 
-#[derive(sqlx::FromRow)]
-struct AttemptRow {
-    message_id: i64,
-    number: i64,
-    started_at: i64,
-    outcome: Option<String>,
+row! {
+    struct AttemptRow {
+        message_id: i64,
+        number: i64,
+        started_at: i64,
+        outcome: Option<String>,
+    }
 }
 
-#[derive(sqlx::FromRow)]
-struct KeptReceipt {
-    id: i64,
-    provider_message_id: String,
-    status: String,
-    code: Option<i64>,
-    happened_at: i64,
-    message_id: i64,
-    number: i64,
+row! {
+    struct KeptReceipt {
+        id: i64,
+        provider_message_id: String,
+        status: String,
+        code: Option<i64>,
+        happened_at: i64,
+        message_id: i64,
+        number: i64,
+    }
 }
 
 /// A receipt and the attempt that it is about.

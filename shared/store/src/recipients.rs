@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{
     Block, Store, TenantId,
     audience::to_json,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     error::{StoreError, StoreResult},
     jobs::json_list,
 };
@@ -107,17 +107,18 @@ impl fmt::Debug for Recipient {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct RecipientRow {
-    id: i64,
-    phone: String,
-    name: Option<String>,
-    fields: Option<String>,
-    opted_out_at: Option<i64>,
-    opted_out_by: Option<String>,
-    unreachable_at: Option<i64>,
-    last_inbound_at: Option<i64>,
-    created_at: i64,
+row! {
+    struct RecipientRow {
+        id: i64,
+        phone: String,
+        name: Option<String>,
+        fields: Option<String>,
+        opted_out_at: Option<i64>,
+        opted_out_by: Option<String>,
+        unreachable_at: Option<i64>,
+        last_inbound_at: Option<i64>,
+        created_at: i64,
+    }
 }
 
 /// A number to be written down with what is known of it; fields as JSON.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     Store, TenantId, Topic,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     dead_letters::bury_in,
     error::{StoreError, StoreResult},
 };
@@ -73,16 +73,17 @@ impl std::fmt::Debug for Schedule {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct ScheduleRow {
-    id: i64,
-    tenant_id: i64,
-    cron: String,
-    timezone: String,
-    job: String,
-    next_tick: String,
-    next_at: i64,
-    created_at: i64,
+row! {
+    struct ScheduleRow {
+        id: i64,
+        tenant_id: i64,
+        cron: String,
+        timezone: String,
+        job: String,
+        next_tick: String,
+        next_at: i64,
+        created_at: i64,
+    }
 }
 
 impl ScheduleRow {

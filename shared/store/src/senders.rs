@@ -12,7 +12,7 @@ use kabar_domain::{
 
 use crate::{
     Store, TenantId,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     error::{StoreError, StoreResult},
 };
 
@@ -166,25 +166,26 @@ impl fmt::Debug for NewSender {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct SenderRow {
-    id: i64,
-    tenant_id: i64,
-    name: String,
-    provider: String,
-    address: String,
-    account: String,
-    app: String,
-    credentials: String,
-    api_base: String,
-    api_version: String,
-    app_secret: Option<String>,
-    rate_per_second: Option<i64>,
-    state: String,
-    state_reason: Option<String>,
-    receipts_through: i64,
-    last_receipt_at: Option<i64>,
-    created_at: i64,
+row! {
+    struct SenderRow {
+        id: i64,
+        tenant_id: i64,
+        name: String,
+        provider: String,
+        address: String,
+        account: String,
+        app: String,
+        credentials: String,
+        api_base: String,
+        api_version: String,
+        app_secret: Option<String>,
+        rate_per_second: Option<i64>,
+        state: String,
+        state_reason: Option<String>,
+        receipts_through: i64,
+        last_receipt_at: Option<i64>,
+        created_at: i64,
+    }
 }
 
 /// The rate that the ledger holds as `rate_per_second`; none is unlimited.

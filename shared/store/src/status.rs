@@ -16,7 +16,7 @@ use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 use crate::{
     Lease, Store, TenantId,
-    db::{args, statements},
+    db::{args, row, statements},
     error::{StoreError, StoreResult},
     senders::rate_of,
 };
@@ -78,25 +78,27 @@ pub struct SenderStatus {
     pub sent_last_minute: u64,
 }
 
-#[derive(sqlx::FromRow)]
-struct SenderRow {
-    id: i64,
-    name: String,
-    provider: String,
-    state: String,
-    state_reason: Option<String>,
-    rate_per_second: Option<i64>,
-    effective_rate_milli: Option<i64>,
-    parked_until: i64,
-    park_reason: Option<String>,
+row! {
+    struct SenderRow {
+        id: i64,
+        name: String,
+        provider: String,
+        state: String,
+        state_reason: Option<String>,
+        rate_per_second: Option<i64>,
+        effective_rate_milli: Option<i64>,
+        parked_until: i64,
+        park_reason: Option<String>,
+    }
 }
 
-#[derive(sqlx::FromRow)]
-struct CountRow {
-    sender_id: i64,
-    state: String,
-    messages: i64,
-    started: i64,
+row! {
+    struct CountRow {
+        sender_id: i64,
+        state: String,
+        messages: i64,
+        started: i64,
+    }
 }
 
 /// What a sender's messages come to.

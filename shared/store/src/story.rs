@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     Store, TenantId,
-    db::{args, statements},
+    db::{args, row, statements},
     error::{StoreError, StoreResult},
     recipients::phone_of,
     status::{instant_as_text, state_of, time_as_text},
@@ -73,37 +73,39 @@ pub struct MessageStory {
     pub next: String,
 }
 
-/// One try to send a message. Times are Unix milliseconds, and RFC 3339 as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
-pub struct AttemptStory {
-    /// 1 for the first.
-    pub number: i64,
-    /// When its start was committed.
-    #[serde(serialize_with = "instant_as_text")]
-    pub started_at: i64,
-    /// When its outcome was known.
-    #[serde(serialize_with = "time_as_text")]
-    pub ended_at: Option<i64>,
-    /// What it came to.
-    pub outcome: Option<String>,
-    /// The provider's code.
-    pub code: Option<i64>,
-    /// What that means, in a sentence.
-    pub meaning: Option<String>,
-    /// The provider's id of the message.
-    pub provider_message_id: Option<String>,
-    /// When the provider says that it went out.
-    #[serde(serialize_with = "time_as_text")]
-    pub sent_at: Option<i64>,
-    /// When the provider says that the handset had it.
-    #[serde(serialize_with = "time_as_text")]
-    pub delivered_at: Option<i64>,
-    /// When the provider says that it was read.
-    #[serde(serialize_with = "time_as_text")]
-    pub read_at: Option<i64>,
-    /// When the provider says that it failed.
-    #[serde(serialize_with = "time_as_text")]
-    pub failed_at: Option<i64>,
+row! {
+    /// One try to send a message. Times are Unix milliseconds, and RFC 3339 as JSON.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    pub struct AttemptStory {
+        /// 1 for the first.
+        pub number: i64,
+        /// When its start was committed.
+        #[serde(serialize_with = "instant_as_text")]
+        pub started_at: i64,
+        /// When its outcome was known.
+        #[serde(serialize_with = "time_as_text")]
+        pub ended_at: Option<i64>,
+        /// What it came to.
+        pub outcome: Option<String>,
+        /// The provider's code.
+        pub code: Option<i64>,
+        /// What that means, in a sentence.
+        pub meaning: Option<String>,
+        /// The provider's id of the message.
+        pub provider_message_id: Option<String>,
+        /// When the provider says that it went out.
+        #[serde(serialize_with = "time_as_text")]
+        pub sent_at: Option<i64>,
+        /// When the provider says that the handset had it.
+        #[serde(serialize_with = "time_as_text")]
+        pub delivered_at: Option<i64>,
+        /// When the provider says that it was read.
+        #[serde(serialize_with = "time_as_text")]
+        pub read_at: Option<i64>,
+        /// When the provider says that it failed.
+        #[serde(serialize_with = "time_as_text")]
+        pub failed_at: Option<i64>,
+    }
 }
 
 /// A message as lists show it. Times are Unix milliseconds, and RFC 3339 as JSON.
@@ -133,40 +135,42 @@ pub struct MessageSummary {
     pub updated_at: i64,
 }
 
-#[derive(sqlx::FromRow)]
-struct MessageRow {
-    id: i64,
-    job_id: i64,
-    job_key: String,
-    kind: String,
-    control: String,
-    held_until: i64,
-    sender: String,
-    sender_state: String,
-    sender_reason: Option<String>,
-    parked_until: i64,
-    park_reason: Option<String>,
-    phone: String,
-    state: String,
-    reason: Option<String>,
-    due_at: i64,
-    expires_at: Option<i64>,
-    created_at: i64,
-    process: Option<String>,
-    lease_until: Option<i64>,
+row! {
+    struct MessageRow {
+        id: i64,
+        job_id: i64,
+        job_key: String,
+        kind: String,
+        control: String,
+        held_until: i64,
+        sender: String,
+        sender_state: String,
+        sender_reason: Option<String>,
+        parked_until: i64,
+        park_reason: Option<String>,
+        phone: String,
+        state: String,
+        reason: Option<String>,
+        due_at: i64,
+        expires_at: Option<i64>,
+        created_at: i64,
+        process: Option<String>,
+        lease_until: Option<i64>,
+    }
 }
 
-#[derive(sqlx::FromRow)]
-struct SummaryRow {
-    id: i64,
-    phone: String,
-    part: i64,
-    state: String,
-    reason: Option<String>,
-    due_at: i64,
-    expires_at: Option<i64>,
-    created_at: i64,
-    updated_at: i64,
+row! {
+    struct SummaryRow {
+        id: i64,
+        phone: String,
+        part: i64,
+        state: String,
+        reason: Option<String>,
+        due_at: i64,
+        expires_at: Option<i64>,
+        created_at: i64,
+        updated_at: i64,
+    }
 }
 
 impl Store {

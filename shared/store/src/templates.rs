@@ -8,7 +8,7 @@ use kabar_domain::template::Template;
 use crate::{
     Store, TenantId, Topic,
     audience::to_json,
-    db::{Tx, args, statements},
+    db::{Tx, args, row, statements},
     error::{StoreError, StoreResult},
 };
 
@@ -42,13 +42,14 @@ pub struct StoredTemplate {
     pub updated_at: i64,
 }
 
-#[derive(sqlx::FromRow)]
-struct TemplateRow {
-    id: i64,
-    status: String,
-    definition: String,
-    paused_until: i64,
-    updated_at: i64,
+row! {
+    struct TemplateRow {
+        id: i64,
+        status: String,
+        definition: String,
+        paused_until: i64,
+        updated_at: i64,
+    }
 }
 
 impl TemplateRow {

@@ -5,7 +5,13 @@ use std::fmt;
 use kabar_domain::{message::MessageState, phone::PhoneNumber};
 
 use super::{EXPORT, REASONS};
-use crate::{Store, db::args, error::StoreResult, recipients::phone_of, status::state_of};
+use crate::{
+    Store,
+    db::{args, row},
+    error::StoreResult,
+    recipients::phone_of,
+    status::state_of,
+};
 
 /// What became of one message of a job.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,17 +48,18 @@ impl fmt::Debug for ExportRow {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    message_id: i64,
-    phone: String,
-    name: Option<String>,
-    state: String,
-    reason: Option<String>,
-    code: Option<i64>,
-    meaning: Option<String>,
-    attempts: i64,
-    updated_at: i64,
+row! {
+    struct Row {
+        message_id: i64,
+        phone: String,
+        name: Option<String>,
+        state: String,
+        reason: Option<String>,
+        code: Option<i64>,
+        meaning: Option<String>,
+        attempts: i64,
+        updated_at: i64,
+    }
 }
 
 impl Store {
