@@ -45,11 +45,12 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
         return Ok(Next::After(IDLE_EVERY));
     }
     let most = u64::from(context.settings.dispatcher.max_tickets);
-    let mut room = most.saturating_sub(context.queue.ready(Line::Batches).await?);
+    let ready = context.queue.ready(Line::Batches).await?;
+    let mut room = most.saturating_sub(ready);
     let mut bodies = Vec::new();
     let mut refill_at: Option<i64> = None;
     for sender in due {
-        let Plan { tickets, until, refill_at: at } = plan(sender, &context, now, room).await?;
+        let Plan { tickets, until, refill_at: at } = plan(sender, &context, now, room, ready > 0).await?;
         if tickets > 0 && store.note_tickets(sender.sender_id, sender.ticketed_until, until).await? {
             room = room.saturating_sub(tickets);
             let body = Ticket { sender: sender.sender_id }.to_body();
@@ -75,7 +76,13 @@ struct Plan {
 }
 
 /// How many tickets a sender is to get, and how far they reach: as many as its waiting messages fill, within the horizon.
-async fn plan(sender: &DueSender, context: &Shared, now: i64, room: u64) -> Result<Plan, StepError> {
+async fn plan(
+    sender: &DueSender,
+    context: &Shared,
+    now: i64,
+    room: u64,
+    tickets_wait: bool,
+) -> Result<Plan, StepError> {
     let (rate_milli, horizon) = match sender.rate_milli {
         Some(rate) => (rate, context.settings.dispatcher.ticket_horizon),
         None => (UNLIMITED_RATE_MILLI, UNLIMITED_HORIZON),
@@ -84,8 +91,9 @@ async fn plan(sender: &DueSender, context: &Shared, now: i64, room: u64) -> Resu
     let ahead_ms = (from - now).unsigned_abs();
     let horizon_ms = u64::try_from(horizon.as_millis()).unwrap_or(u64::MAX);
     let half = i64::try_from(horizon_ms / 2).unwrap_or(i64::MAX / 2);
-    // Whoever takes one of the tickets that are out claims the best messages, also such as have come since.
-    if ahead_ms > horizon_ms / 2 || room == 0 {
+    // Whoever takes one of the tickets that are out claims the best messages, also such as have come since. Where none is
+    // left to take, messages that came back (forfeited slots, throttles) still find room below the horizon.
+    if room == 0 || ahead_ms >= horizon_ms || (ahead_ms > horizon_ms / 2 && tickets_wait) {
         let refill_at = (sender.ticketed_until - half).max(now + 1);
         return Ok(Plan { tickets: 0, until: sender.ticketed_until, refill_at });
     }

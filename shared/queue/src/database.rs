@@ -11,7 +11,7 @@ use crate::{Delivery, Handle, Limits, Line, QueueResult};
 const HIDDEN_FOR: Duration = Duration::from_secs(30);
 
 /// How often a line is looked at when no bell rings: other processes publish, too.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The queue in the ledger.
 #[derive(Debug, Clone)]
