@@ -126,8 +126,8 @@ pub async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
 /// Opens the queue as the settings say.
 ///
 /// # Errors
-/// When this program cannot speak to it.
-pub fn open_queue(settings: &Settings, store: &Store) -> anyhow::Result<Queue> {
+/// When it cannot be reached, or its lines are missing.
+pub async fn open_queue(settings: &Settings, store: &Store) -> anyhow::Result<Queue> {
     match &settings.queue.url {
         QueueUrl::Database => Ok(Queue::Database(DatabaseQueue::new(store.clone()))),
         QueueUrl::RabbitMq { .. } | QueueUrl::Sqs { .. } => anyhow::bail!(

@@ -128,7 +128,7 @@ impl Fleet {
         metrics: Option<MetricsHandle>,
     ) -> anyhow::Result<Self> {
         let names: Vec<&str> = workers.iter().map(|worker| worker.as_str()).collect();
-        let queue = open_queue(&settings, &store)?;
+        let queue = open_queue(&settings, &store).await?;
         let providers = open_providers(&settings)?;
         let lease = store.take_lease(&process_name(), &names, settings.fleet.lease).await?;
         let hold = Hold::new(lease.id, lease.expires_at);
@@ -227,6 +227,7 @@ impl Fleet {
         for keeper in self.keepers.drain(..) {
             let _ = keeper.await;
         }
+        self.context.queue.close().await;
         self.context.store.close().await;
     }
 }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use kabar_domain::job::Job;
-use kabar_queue::{Line, QueueError};
+use kabar_domain::job::{Job, JobId};
+use kabar_queue::{Delivery, Line, QueueError};
 use kabar_store::DEFAULT_TENANT;
 use kabar_telemetry::names::{self, field};
 
@@ -22,15 +22,15 @@ const WAIT: Duration = Duration::from_secs(1);
 pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let deliveries = context.queue.take(Line::Jobs, MOST_JOBS, WAIT).await?;
     for delivery in &deliveries {
-        match Job::from_json(delivery.body.as_bytes(), door(&context.settings), None) {
+        match Job::from_json(&delivery.body, door(&context.settings), fallback_id(delivery)) {
             Ok(job) => match context.store.enqueue(DEFAULT_TENANT, &job).await {
                 Ok(_) => metrics::counter!(names::JOBS_ACCEPTED, field::TYPE => job.kind()).increment(1),
                 Err(error) if !error.is_passing() => {
-                    bury(&context, &delivery.body, &error.to_string()).await?;
+                    bury(&context, delivery, &error.to_string()).await?;
                 }
                 Err(error) => return Err(error.into()),
             },
-            Err(error) => bury(&context, &delivery.body, &error.to_string()).await?,
+            Err(error) => bury(&context, delivery, &error.to_string()).await?,
         }
     }
     if !deliveries.is_empty() {
@@ -39,9 +39,15 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     Ok(Next::Now)
 }
 
-async fn bury(context: &Shared, body: &str, reason: &str) -> Result<(), QueueError> {
+/// The broker's message id stands in for a missing `id`: a redelivery carries it again, so it is the same job.
+fn fallback_id(delivery: &Delivery) -> Option<JobId> {
+    delivery.message_id.as_deref().and_then(|id| id.parse().ok())
+}
+
+async fn bury(context: &Shared, delivery: &Delivery, reason: &str) -> Result<(), QueueError> {
     metrics::counter!(names::DEAD_LETTERS).increment(1);
     tracing::warn!(reason, "a job cannot be carried out; it is kept as a dead letter");
-    context.store.bury(DEFAULT_TENANT, Line::Jobs.as_str(), body, reason).await?;
+    let body = String::from_utf8_lossy(&delivery.body);
+    context.store.bury(DEFAULT_TENANT, Line::Jobs.as_str(), &body, reason).await?;
     Ok(())
 }

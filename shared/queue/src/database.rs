@@ -44,7 +44,11 @@ impl DatabaseQueue {
             if !items.is_empty() || left.is_zero() {
                 return Ok(items
                     .into_iter()
-                    .map(|item| Delivery { body: item.body, handle: Handle::Database(item.id) })
+                    .map(|item| Delivery {
+                        body: item.body.into_bytes(),
+                        message_id: None,
+                        handle: Handle::Database(item.id),
+                    })
                     .collect());
             }
             self.store.wake().wait(line.topic(), left.min(LOOK_EVERY)).await;

@@ -48,14 +48,18 @@ impl Line {
 /// One item taken from a line, to be acknowledged or released; otherwise it comes back by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// What it says.
-    pub body: String,
+    /// What it says, as it came: what other services publish may be anything.
+    pub body: Vec<u8>,
+    /// The id that its producer gave it at the broker, if any: it stands in for a job's own `id`.
+    pub message_id: Option<String>,
     /// How the backend finds it again.
     handle: Handle,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a backend finds a delivery again; a variant for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Handle {
+    /// The item's id in the ledger.
     Database(i64),
 }
 
@@ -83,6 +87,21 @@ pub enum QueueError {
         /// What is allowed.
         most: usize,
     },
+    /// A line's queue is not there.
+    #[error("there is no queue {name}: `kabar migrate` makes it, or whoever runs the broker does")]
+    Missing {
+        /// What it should be called.
+        name: String,
+    },
+    /// The broker is away or refused something; most such errors pass.
+    #[error("the broker failed while {doing}")]
+    Broker {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A result of the queue.
@@ -101,6 +120,18 @@ impl Queue {
     pub const fn limits(&self) -> Limits {
         match self {
             Self::Database(queue) => queue.limits(),
+        }
+    }
+
+    /// Brings the lines into being where the backend keeps them apart from the ledger; those that are there stay as they
+    /// are. For `kabar migrate`: workers take lines as given.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached, or refuses.
+    pub async fn prepare(&self) -> QueueResult<()> {
+        match self {
+            // Its table comes with the ledger's.
+            Self::Database(_) => Ok(()),
         }
     }
 
@@ -158,6 +189,14 @@ impl Queue {
     pub async fn ready(&self, line: Line) -> QueueResult<u64> {
         match self {
             Self::Database(queue) => queue.ready(line).await,
+        }
+    }
+
+    /// Lets go of what was taken and not settled, for others to take at once, and of the connections.
+    pub async fn close(&self) {
+        match self {
+            // The ledger's connections are the store's to close, and its items come back by themselves.
+            Self::Database(_) => {}
         }
     }
 

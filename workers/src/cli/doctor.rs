@@ -147,7 +147,7 @@ async fn check_disk(store: &Store) -> anyhow::Result<()> {
 }
 
 async fn check_queue(settings: &Settings, store: &Store) -> anyhow::Result<u64> {
-    Ok(context::open_queue(settings, store)?.ready(Line::Jobs).await?)
+    Ok(context::open_queue(settings, store).await?.ready(Line::Jobs).await?)
 }
 
 async fn check_workers(findings: &mut Findings, store: &Store) {

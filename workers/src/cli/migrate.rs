@@ -1,6 +1,5 @@
 //! `kabar migrate`: the ledger's tables and the queue's lines, up to date.
 
-use kabar_queue::Line;
 use serde_json::json;
 
 use super::{Common, ledger, output};
@@ -19,10 +18,9 @@ pub(crate) async fn run(_: MigrateArgs, common: &Common) -> anyhow::Result<()> {
     let settings = ledger::settings(common)?;
     let store = context::connect_store(&settings).await?;
     store.migrate().await?;
-    let queue = context::open_queue(&settings, &store)?;
-    for line in Line::ALL {
-        queue.ready(line).await?;
-    }
+    let queue = context::open_queue(&settings, &store).await?;
+    queue.prepare().await?;
+    queue.close().await;
     store.close().await;
     output::show(common.json, &json!({"migrated": true}), || "the ledger and the queue are up to date".to_owned())
 }
