@@ -153,8 +153,7 @@ create table messages (
 );
 create index messages_queued on messages (sender_id, lane, due_at, id) where state = 'queued';
 create index messages_leased on messages (lease_id) where lease_id is not null;
-create index messages_open_by_recipient on messages (recipient_id) where state in ('queued', 'claimed', 'sending');
-create unique index messages_one_sending_per_pair on messages (sender_id, recipient_id) where state = 'sending';
+create index messages_by_recipient on messages (recipient_id);
 create index messages_in_doubt on messages (due_at) where state = 'in_doubt';
 create index messages_expiring on messages (expires_at) where state = 'queued' and expires_at is not null;
 

@@ -1,7 +1,7 @@
 //! How much of a rate is used and whether any second holds more than it, as the provider sees it.
 #![expect(clippy::expect_used, unreachable_pub, reason = "a benchmark ends where it cannot go on")]
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use kabar_domain::pace::Rate;
 use kabar_store::DEFAULT_TENANT;
@@ -37,8 +37,8 @@ async fn run(rate: u32) {
     let bench = BenchFleet::start(&provider, limit, free_address()).await;
     let store = bench.store();
     let messages = (rate * SECONDS) as usize;
-    for (part, count) in parts(messages).enumerate() {
-        let job = broadcast(&format!("pace-{part}"), count);
+    for recipients in parts(messages) {
+        let job = broadcast(&format!("pace-{}", recipients.start), recipients);
         store.enqueue(DEFAULT_TENANT, &job).await.expect("the job is enqueued");
     }
     let cpu = cpu_seconds();
@@ -64,8 +64,8 @@ async fn run(rate: u32) {
     bench.fleet.shutdown().await;
 }
 
-/// Job sizes that add up to `messages`, each within what one job may list.
-fn parts(messages: usize) -> impl Iterator<Item = usize> {
+/// The recipients of each job, as many as one job may list.
+fn parts(messages: usize) -> impl Iterator<Item = Range<usize>> {
     const MOST: usize = 10_000;
-    (0..messages.div_ceil(MOST)).map(move |part| MOST.min(messages - part * MOST))
+    (0..messages).step_by(MOST).map(move |first| first..messages.min(first + MOST))
 }

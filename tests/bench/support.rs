@@ -194,9 +194,10 @@ pub async fn add_sender(store: &Store, provider: &Provider, rate: Rate) {
     store.add_sender(DEFAULT_TENANT, &sender).await.expect("the sender can be added");
 }
 
-/// A broadcast with `count` recipients.
-pub fn broadcast(id: &str, count: usize) -> Job {
-    let recipients: Vec<Value> = (0..count)
+/// A broadcast to the recipients with these numbers. Broadcasts to the same ones would wait for each other: at most one
+/// message to a recipient is being sent.
+pub fn broadcast(id: &str, recipients: std::ops::Range<usize>) -> Job {
+    let recipients: Vec<Value> = recipients
         .map(|i| json!({"to": format!("+62812{:07}", 1_000_000 + i), "name": format!("Guest {i}")}))
         .collect();
     job(json!({"type": "broadcast", "id": id, "audience": {"recipients": recipients},

@@ -35,7 +35,7 @@ async fn run(receipts: bool) {
     store.pause_sender(DEFAULT_TENANT, "default", "until all is planned").await.expect("the sender can be paused");
     let mut jobs = Vec::new();
     for part in 0..MESSAGES / PER_JOB {
-        let job = broadcast(&format!("unlimited-{part}"), PER_JOB);
+        let job = broadcast(&format!("unlimited-{part}"), part * PER_JOB..(part + 1) * PER_JOB);
         jobs.push(store.enqueue(DEFAULT_TENANT, &job).await.expect("the job is enqueued").job_id());
     }
     for job in &jobs {
@@ -64,5 +64,10 @@ async fn run(receipts: bool) {
         cpu / kilo
     );
     assert_eq!(provider.accepted().await, wanted, "each arrived once");
+    if std::env::var_os("KABAR_BENCH_METRICS").is_some() {
+        for prefix in ["kabar_ledger", "kabar_batch", "kabar_tickets"] {
+            bench.show(prefix);
+        }
+    }
     bench.fleet.shutdown().await;
 }

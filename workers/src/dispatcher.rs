@@ -105,5 +105,6 @@ async fn plan(
     let covered = (tickets * batch).min(waiting);
     let length_ms = (covered * 1_000_000).div_ceil(rate_milli.max(1));
     let until = from + i64::try_from(length_ms).unwrap_or(0);
+    tracing::debug!(sender = sender.sender_id, ahead_ms, waiting, tickets, "tickets planned");
     Ok(Plan { tickets, until, refill_at: (until - half).max(now + 1) })
 }

@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 use kabar_settings::Settings;
 use kabar_store::{Store, Writer};
 use kabar_telemetry::{MetricsHandle, names};
-use tokio::task::JoinHandle;
+use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -157,12 +157,12 @@ impl Fleet {
         let name = worker.as_str();
         let token = stop.clone();
         let task = match worker {
-            Worker::Janitor => tokio::spawn(repeat(name, context, token, janitor::step)),
-            Worker::Recorder => tokio::spawn(repeat(name, context, token, recorder::step)),
-            Worker::Dispatcher => tokio::spawn(repeat(name, context, token, dispatcher::step)),
-            Worker::Planner => tokio::spawn(repeat(name, context, token, planner::step)),
-            Worker::Scheduler => tokio::spawn(repeat(name, context, token, scheduler::step)),
-            Worker::Intake => tokio::spawn(repeat(name, context, token, intake::step)),
+            Worker::Janitor => on_a_thread(repeat(name, context, token, janitor::step)),
+            Worker::Recorder => on_a_thread(repeat(name, context, token, recorder::step)),
+            Worker::Dispatcher => on_a_thread(repeat(name, context, token, dispatcher::step)),
+            Worker::Planner => on_a_thread(repeat(name, context, token, planner::step)),
+            Worker::Scheduler => on_a_thread(repeat(name, context, token, scheduler::step)),
+            Worker::Intake => on_a_thread(repeat(name, context, token, intake::step)),
             Worker::Courier => {
                 let policy = context.settle_policy();
                 let (writer, handle) =
@@ -230,6 +230,12 @@ impl Fleet {
         self.context.queue.close().await;
         self.context.store.close().await;
     }
+}
+
+/// Runs a worker on a thread of its own: its work is a row of statements, and among thousands of requests each would wait
+/// for its turn, some while the ledger is locked.
+fn on_a_thread(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(|| Handle::current().block_on(work))
 }
 
 /// What keeps a process going: the heartbeat of its lease, the notice of other processes' writes, tidy metrics.

@@ -28,7 +28,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             max_answer_bytes: 64 * 1024,
-            max_idle_per_host: 128,
+            max_idle_per_host: 1_024,
             allow_plain_http: false,
             errors: BTreeMap::new(),
         }

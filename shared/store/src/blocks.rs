@@ -32,11 +32,9 @@ from json_each($2) where true
 on conflict (recipient_id, channel) do update
 set reason = excluded.reason, code = excluded.code, source = excluded.source, blocked_at = excluded.blocked_at
 where blocks.code is not null and blocks.blocked_at <= excluded.blocked_at";
-    /// SQLite takes a partial index only where its condition stands word for word: hence `sending`, which is left out
-    /// again.
     SKIP = "update messages set state = 'skipped', reason = 'recipient_blocked', lease_id = null, updated_at = $2
 where recipient_id in (select cast(value as bigint) from json_each($1))
-  and state in ('queued', 'claimed', 'sending') and state <> 'sending'
+  and state in ('queued', 'claimed')
   and sender_id in (select id from senders where provider in (select value->>'name' from json_each($3)))";
     OF = "select channel, reason, code, source, blocked_at from blocks where recipient_id = $1 order by channel";
     OF_MANY = "select recipient_id, channel, reason, code, source, blocked_at from blocks

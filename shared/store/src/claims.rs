@@ -3,7 +3,7 @@
 //! Who cancels, pauses or blocks moves messages out of `queued` and `claimed`. Starting an attempt demands that the
 //! message is still `claimed` under the courier's own lease, so those always win until the start is committed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use kabar_domain::phone::PhoneNumber;
 use serde::Serialize;
@@ -12,15 +12,15 @@ use crate::{
     LeaseId, Store,
     audience::to_json,
     db::{Tx, args, row, statements},
-    dialect::{CLAIM_LANE, NOTE_TURN},
+    dialect::{CLAIM_AND_START_LANE, CLAIM_LANE, NOTE_TURN},
     error::{StoreError, StoreResult},
     jobs::json_list,
     lanes::{due_lanes, shares},
-    senders::rate_of,
+    senders::{channel_of, rate_of},
 };
 
 statements! {
-    SENDER = "select senders.rate_per_second, pace.last_lane from senders join pace on pace.sender_id = senders.id
+    SENDER = "select senders.provider, senders.rate_per_second, pace.last_lane from senders join pace on pace.sender_id = senders.id
 where senders.id = $1 and senders.state = 'active' and pace.parked_until <= $2
   and exists (select 1 from leases where leases.id = $3 and leases.expires_at > $2)";
     START = "update messages set state = 'sending', attempts = attempts + 1, updated_at = $3
@@ -73,6 +73,8 @@ pub struct Claimed {
     pub phone: PhoneNumber,
     /// The recipient's own values, as JSON, where the content takes some.
     pub fields: Option<String>,
+    /// Its attempt, where the claim started it at once: for a sender without a pace.
+    pub started: Option<Started>,
 }
 
 row! {
@@ -83,6 +85,8 @@ row! {
         phone: String,
         fields: Option<String>,
         due_at: i64,
+        attempts: i64,
+        state: String,
     }
 }
 
@@ -117,22 +121,34 @@ struct NewAttempt {
 
 impl Store {
     /// Claims the best due messages of a sender for one batch: urgent first, fair between broadcasts, at most 20 and at
-    /// most a second's worth. None of a parked, paused or halted sender, and none under a lease that has ended.
+    /// most a second's worth. None of a parked, paused or halted sender, and none under a lease that has ended. Where the
+    /// sender has no pace, attempts are started at once as [`WriterHandle::start`](crate::WriterHandle::start) does; what
+    /// could not be started is claimed without.
     ///
     /// # Errors
     /// When the ledger cannot be written.
     pub async fn claim(&self, sender_id: i64, lease: LeaseId) -> StoreResult<Vec<Claimed>> {
         let mut tx = self.db.begin().await?;
-        let claimed = self.claim_in(&mut tx, sender_id, lease).await?;
+        let claimed = self.claim_in(&mut tx, sender_id, 1, lease).await?.pop().unwrap_or_default();
+        insert_started(&mut tx, lease, &claimed, self.now_ms()).await?;
         tx.commit().await?;
         Ok(claimed)
     }
 
-    pub(crate) async fn claim_in(&self, tx: &mut Tx, sender_id: i64, lease: LeaseId) -> StoreResult<Vec<Claimed>> {
+    /// [`Store::claim`] for several batches of one sender, at most `batches`; the best messages go to the first. Without
+    /// the rows of the attempts that it started: see [`insert_started`].
+    pub(crate) async fn claim_in(
+        &self,
+        tx: &mut Tx,
+        sender_id: i64,
+        batches: usize,
+        lease: LeaseId,
+    ) -> StoreResult<Vec<Vec<Claimed>>> {
         let now = self.now_ms();
-        let sender: Option<(Option<i64>, i64)> = tx.optional(SENDER, args![sender_id, now, lease.0]).await?;
-        let Some((rate, last_lane)) = sender else { return Ok(Vec::new()) };
-        let limit = i64::from(rate_of(rate).batch_limit());
+        let sender: Option<(String, Option<i64>, i64)> = tx.optional(SENDER, args![sender_id, now, lease.0]).await?;
+        let Some((provider, rate, last_lane)) = sender else { return Ok(Vec::new()) };
+        let batch_limit = rate_of(rate).batch_limit();
+        let limit = i64::from(batch_limit).saturating_mul(i64::try_from(batches).unwrap_or(i64::MAX));
         let lanes = due_lanes(tx, sender_id, last_lane, now).await?;
         let mut rows: Vec<ClaimedRow> = Vec::new();
         // The first round gives each lane its share; the second gives to the first lanes what others left.
@@ -142,8 +158,14 @@ impl Store {
             if left == 0 {
                 break;
             }
-            let values = args![sender_id, lane, now, share.min(left), lease.0];
-            let mut of_lane: Vec<ClaimedRow> = tx.all(CLAIM_LANE, values).await?;
+            let most = share.min(left);
+            let mut of_lane: Vec<ClaimedRow> = match rate {
+                Some(_) => tx.all(CLAIM_LANE, args![sender_id, lane, now, most, lease.0]).await?,
+                None => {
+                    let values = args![sender_id, lane, now, most, lease.0, channel_of(&provider)?];
+                    tx.all(CLAIM_AND_START_LANE, values).await?
+                }
+            };
             // RETURNING promises no order.
             of_lane.sort_unstable_by_key(|row| (row.due_at, row.id));
             rows.append(&mut of_lane);
@@ -151,17 +173,30 @@ impl Store {
         if let (true, Some(first)) = (lanes.len() > 1, lanes.first()) {
             tx.execute(NOTE_TURN, args![sender_id, *first]).await?;
         }
-        rows.into_iter().map(|row| self.claimed(row)).collect()
+        let mut claimed = rows.into_iter().map(|row| self.claimed(row)).collect::<StoreResult<VecDeque<Claimed>>>()?;
+        let mut of_batches = Vec::with_capacity(batches);
+        while !claimed.is_empty() {
+            let count = claimed.len().min(batch_limit as usize);
+            of_batches.push(claimed.drain(..count).collect());
+        }
+        Ok(of_batches)
     }
 
     fn claimed(&self, row: ClaimedRow) -> StoreResult<Claimed> {
+        let started = (row.state == "sending").then(|| self.started(row.id, row.attempts)).transpose()?;
         Ok(Claimed {
             id: row.id,
             job_id: row.job_id,
             recipient_id: row.recipient_id,
             phone: PhoneNumber::from_e164(row.phone).map_err(|error| StoreError::unreadable("a number", error))?,
             fields: row.fields.map(|fields| self.sealer.open(fields)).transpose()?,
+            started,
         })
+    }
+
+    fn started(&self, message: i64, number: i64) -> StoreResult<Started> {
+        let opaque = self.opaque(message, number).ok_or(StoreError::NotMigrated)?;
+        Ok(Started { number, opaque })
     }
 
     /// Starts attempts: from the commit on they count as sent unless their outcome says otherwise. For each request, in
@@ -190,13 +225,7 @@ impl Store {
             .map(|&(message, number)| NewAttempt { message, number, slot: slots.get(&message).copied().flatten() })
             .collect();
         tx.execute(INSERT_ATTEMPTS, args![lease.0, now, to_json(&attempts)?]).await?;
-        started
-            .into_iter()
-            .map(|(message, number)| {
-                let opaque = self.opaque(message, number).ok_or(StoreError::NotMigrated)?;
-                Ok((message, Started { number, opaque }))
-            })
-            .collect()
+        started.into_iter().map(|(message, number)| Ok((message, self.started(message, number)?))).collect()
     }
 
     /// Gives messages back of which this courier knows that they did not leave, with nothing spent: to wait again, or to
@@ -227,4 +256,22 @@ impl Store {
         tx.commit().await?;
         Ok(expired)
     }
+}
+
+/// Writes down the attempts that claims started.
+pub(crate) async fn insert_started<'a>(
+    tx: &mut Tx,
+    lease: LeaseId,
+    claimed: impl IntoIterator<Item = &'a Claimed>,
+    now: i64,
+) -> StoreResult<()> {
+    let attempts: Vec<NewAttempt> = claimed
+        .into_iter()
+        .filter_map(|claimed| Some((claimed.id, claimed.started.as_ref()?.number)))
+        .map(|(message, number)| NewAttempt { message, number, slot: None })
+        .collect();
+    if !attempts.is_empty() {
+        tx.execute(INSERT_ATTEMPTS, args![lease.0, now, to_json(&attempts)?]).await?;
+    }
+    Ok(())
 }

@@ -72,6 +72,9 @@ pub enum StoreError {
     /// The writer has ended, as it does at shutdown.
     #[error("the ledger's writer has ended")]
     WriterEnded,
+    /// The commit that was to hold this, too, failed; whoever ran it knows why.
+    #[error("the shared commit failed")]
+    SharedCommit,
 }
 
 impl StoreError {

@@ -13,7 +13,8 @@ use crate::{
 
 statements! {
     WAITING = "select id from events where state = 'new' limit 1";
-    APPEND = "insert into events (provider, body, allowed, state, received_at) values ($1, $2, $3, 'new', $4)";
+    APPEND = "insert into events (provider, body, allowed, state, received_at)
+select value->>'provider', value->>'body', value->>'allowed', 'new', $1 from json_each($2) order by key";
     DONE = "update events set state = result.state, problem = result.problem, processed_at = $2
 from (select cast(value->>'id' as bigint) as id, value->>'state' as state, value->>'problem' as problem
   from json_each($1)) result
@@ -70,6 +71,15 @@ row! {
     }
 }
 
+/// An event that has just come in.
+#[derive(Debug, Serialize)]
+pub(crate) struct AppendedEvent {
+    provider: &'static str,
+    body: String,
+    /// A JSON list, as text.
+    allowed: Option<String>,
+}
+
 #[derive(Serialize)]
 struct EventResult {
     id: i64,
@@ -78,15 +88,26 @@ struct EventResult {
 }
 
 impl Store {
-    /// Writes an event down; durable when answered. `allowed` names the addresses that its signature speaks for.
+    /// Writes an event down; durable when answered. Those that come at once share a commit. `allowed` names the addresses that its signature speaks for.
     ///
     /// # Errors
     /// When the ledger cannot be written; then the provider must not be told that it was.
-    pub async fn append_event(&self, provider: &str, body: &str, allowed: Option<&[String]>) -> StoreResult<()> {
+    pub async fn append_event(
+        &self,
+        provider: &'static str,
+        body: &str,
+        allowed: Option<&[String]>,
+    ) -> StoreResult<()> {
         let allowed = allowed.map(to_json).transpose()?;
-        let body = self.sealer.seal(body.to_owned())?;
+        // Postgres takes no NUL, and one event must not fail those that share its commit.
+        let body = self.sealer.seal(body.replace('\0', "\u{fffd}"))?;
+        let event = AppendedEvent { provider, body, allowed };
+        self.arrivals.share(event, async |events| self.append_events(&events).await).await
+    }
+
+    async fn append_events(&self, events: &[AppendedEvent]) -> StoreResult<()> {
         let mut tx = self.db.begin().await?;
-        tx.execute(APPEND, args![provider, body, allowed, self.now_ms()]).await?;
+        tx.execute(APPEND, args![self.now_ms(), to_json(&events)?]).await?;
         tx.commit().await?;
         self.wake.ring(Topic::Events);
         Ok(())

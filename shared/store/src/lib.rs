@@ -41,6 +41,7 @@ mod recipients;
 mod schedules;
 mod seal;
 mod senders;
+mod shared_commit;
 mod status;
 mod story;
 mod templates;
@@ -129,6 +130,8 @@ pub struct Store {
     wake: Wake,
     sealer: Arc<seal::Sealer>,
     opaque_key: Arc<tokio::sync::OnceCell<hmac::Key>>,
+    /// Events that come in at once.
+    arrivals: Arc<shared_commit::SharedCommit<events::AppendedEvent>>,
 }
 
 impl Store {
@@ -153,6 +156,7 @@ impl Store {
             wake: Wake::default(),
             sealer: Arc::new(seal::Sealer::new(options.master_key.as_ref())?),
             opaque_key: Arc::default(),
+            arrivals: Arc::default(),
         })
     }
 
@@ -267,6 +271,8 @@ async fn open_sqlite(path: &std::path::Path, options: &StoreOptions) -> Result<d
         .foreign_keys(false)
         .busy_timeout(options.connect_timeout)
         .pragma("cache_size", "-16000")
+        // Rows are handed from the database's thread to ours; it does not wait for each few to be taken.
+        .row_buffer_size(1_024)
         .pragma("temp_store", "memory")
         // The fleet copies the log back beside the writer (see `Store::checkpoint`); this many pages (64 MiB) are the limit
         // at which a commit does it itself.

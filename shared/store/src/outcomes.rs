@@ -58,10 +58,8 @@ from (select cast(value->>'message' as bigint) as message_id, cast(value->>'numb
 where attempts.message_id = settled.message_id and attempts.number = settled.number
   and (attempts.outcome is null
     or attempts.outcome in ('in_doubt', 'absent', 'accepted') and settled.outcome <> 'in_doubt')";
-    /// The doubled condition lets SQLite see that the index on a recipient's open messages fits.
     DELAY_PAIR = "update messages set due_at = $3, updated_at = $4
-where recipient_id = $1 and sender_id = $2 and state = 'queued' and state in ('queued', 'claimed', 'sending')
-  and due_at < $3";
+where recipient_id = $1 and sender_id = $2 and state = 'queued' and due_at < $3";
     HOLD_BROADCAST = "update jobs set held_until = $2 where id = $1 and kind = 'broadcast' and held_until < $2";
 }
 

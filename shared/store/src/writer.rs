@@ -2,21 +2,23 @@
 //!
 //! A commit costs the same for one message as for a hundred. The writer takes whatever has come in while the last commit
 //! ran and does it in one transaction, so commits grow with load. Outcomes are applied before
-//! starts, so that a pair that has just become free can be used. Where a transaction fails, each operation is tried alone,
+//! starts, so that a pair that has just become free can be used. Claims of one sender are one claim. Where a transaction fails, each operation is tried alone,
 //! so that one cannot fail the others.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
 use crate::{
     Claimed, LeaseId, SettlePolicy, Settled, Settlement, StartRequest, Started, Store, Topic,
+    claims::insert_started,
     error::{StoreError, StoreResult},
     outcomes::{Source, lock_messages},
 };
@@ -53,10 +55,10 @@ enum Operation {
     Settle { settlements: Vec<Settlement>, reply: Reply<Settled> },
 }
 
-/// The task that writes; ends when every handle is dropped and all is written.
+/// The thread that writes; ends when every handle is dropped and all is written.
 #[derive(Debug)]
 pub struct Writer {
-    task: JoinHandle<()>,
+    thread: JoinHandle<()>,
 }
 
 /// How couriers reach the writer. Cheap to clone.
@@ -68,6 +70,12 @@ pub struct WriterHandle {
 impl Writer {
     /// Starts the writer of the process with `lease`; `observe` hears of each commit: how many operations it held and how
     /// long it took.
+    ///
+    /// It has a thread to itself: a transaction is a dozen statements, and among thousands of requests each would wait for
+    /// its turn while the ledger stands still.
+    ///
+    /// # Panics
+    /// Outside a runtime.
     pub fn spawn(
         store: Store,
         lease: LeaseId,
@@ -75,13 +83,14 @@ impl Writer {
         observe: impl Fn(usize, Duration) + Send + Sync + 'static,
     ) -> (Self, WriterHandle) {
         let (operations, incoming) = mpsc::channel(QUEUE_OPERATIONS);
-        let task = tokio::spawn(write(store, lease, policy, incoming, observe));
-        (Self { task }, WriterHandle { operations })
+        let writing = write(store, lease, policy, incoming, observe);
+        let thread = tokio::task::spawn_blocking(|| Handle::current().block_on(writing));
+        (Self { thread }, WriterHandle { operations })
     }
 
     /// Waits until everything is written. Every handle must be dropped before.
     pub async fn finished(self) {
-        let _ = self.task.await;
+        let _ = self.thread.await;
     }
 }
 
@@ -203,7 +212,8 @@ struct Group {
     settlements: Vec<Settlement>,
     given_back: HashMap<&'static str, Vec<i64>>,
     starts: HashMap<&'static str, Vec<StartRequest>>,
-    claims: Vec<i64>,
+    /// How many batches are asked for, by sender.
+    claims: BTreeMap<i64, usize>,
 }
 
 /// What one transaction did.
@@ -211,7 +221,8 @@ struct Group {
 struct Results {
     settled: Settled,
     started: HashMap<i64, Started>,
-    claimed: std::collections::VecDeque<Vec<Claimed>>,
+    /// The batches of each sender.
+    claimed: HashMap<i64, VecDeque<Vec<Claimed>>>,
 }
 
 impl Group {
@@ -226,7 +237,7 @@ impl Group {
                 Operation::Start { channel, requests, .. } => {
                     group.starts.entry(channel).or_default().extend_from_slice(requests);
                 }
-                Operation::Claim { sender_id, .. } => group.claims.push(*sender_id),
+                Operation::Claim { sender_id, .. } => *group.claims.entry(*sender_id).or_default() += 1,
             }
         }
         group
@@ -252,9 +263,11 @@ impl Store {
         for (channel, requests) in &group.starts {
             results.started.extend(self.start_in(&mut tx, lease, channel, requests).await?);
         }
-        for sender_id in group.claims {
-            results.claimed.push_back(self.claim_in(&mut tx, sender_id, lease).await?);
+        for (sender_id, batches) in group.claims {
+            let claimed = self.claim_in(&mut tx, sender_id, batches, lease).await?;
+            results.claimed.insert(sender_id, claimed.into());
         }
+        insert_started(&mut tx, lease, results.all_claimed(), self.now_ms()).await?;
         if let Err(error) = tx.commit().await {
             self.unclaim(lease, &results).await;
             return Err(error);
@@ -268,7 +281,7 @@ impl Store {
     /// A commit that was answered with an error may hold all the same. Nobody learns of its claims, so they are given back;
     /// where that fails, too, the end of the lease does it.
     async fn unclaim(&self, lease: LeaseId, results: &Results) {
-        let ids: Vec<i64> = results.claimed.iter().flatten().map(|claimed| claimed.id).collect();
+        let ids: Vec<i64> = results.all_claimed().map(|claimed| claimed.id).collect();
         if ids.is_empty() {
             return;
         }
@@ -288,6 +301,10 @@ impl Store {
 }
 
 impl Results {
+    fn all_claimed(&self) -> impl Iterator<Item = &Claimed> {
+        self.claimed.values().flatten().flatten()
+    }
+
     /// Answers each operation with its part; what holds beyond messages goes to the first that settled something, so that
     /// it is logged once.
     fn answer(mut self, operations: impl Iterator<Item = Operation>) {
@@ -303,8 +320,9 @@ impl Results {
                         .collect();
                     drop(reply.send(Ok(own)));
                 }
-                Operation::Claim { reply, .. } => {
-                    drop(reply.send(Ok(self.claimed.pop_front().unwrap_or_default())));
+                Operation::Claim { sender_id, reply } => {
+                    let batch = self.claimed.get_mut(&sender_id).and_then(VecDeque::pop_front);
+                    drop(reply.send(Ok(batch.unwrap_or_default())));
                 }
             }
         }

@@ -3,13 +3,14 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kabar_domain::content::Fields;
+use kabar_providers::Access;
 use kabar_queue::Delivery;
-use kabar_store::{Claimed, JobContent, StartRequest, StoreResult};
+use kabar_store::{Claimed, JobContent, StartRequest, Started, StoreResult};
 use kabar_telemetry::names;
 use tokio::time::Instant;
 
 use super::{
-    Courier,
+    Courier, Room,
     pacer::{Slot, Slots},
     senders::KnownSender,
     sending::{self, Ready},
@@ -24,13 +25,14 @@ const START_AHEAD: Duration = Duration::from_millis(28);
 const START_TOGETHER: Duration = Duration::from_millis(12);
 
 /// Sends one batch for the sender with this id; the ticket goes once the claim is committed.
-pub(super) async fn run(courier: &Arc<Courier>, sender_id: i64, ticket: Delivery, done: &Done) {
+pub(super) async fn run(courier: &Arc<Courier>, sender_id: i64, ticket: Delivery, done: &Done, mut room: Room) {
     let sender = courier.senders.get(sender_id);
     let now_ms = courier.context.store.now_ms();
     if !sender.is_open(now_ms) || !courier.context.hold.is_safe(now_ms) {
         // The dispatcher writes new ones when it is time.
         return done.acknowledge(ticket);
     }
+    room.unpaced = sender.room().await;
     let claimed = match courier.writer.claim(sender_id).await {
         Ok(claimed) => claimed,
         Err(error) => {
@@ -42,8 +44,9 @@ pub(super) async fn run(courier: &Arc<Courier>, sender_id: i64, ticket: Delivery
     if claimed.is_empty() {
         return;
     }
+    sender.note_claim(&claimed);
     metrics::histogram!(names::BATCH_MESSAGES_CLAIMED).record(claimed.len() as f64);
-    let mut batch = Batch { courier: courier.clone(), sender, left: claimed.into(), contents: HashMap::new() };
+    let mut batch = Batch { courier: courier.clone(), sender, room, left: claimed.into(), contents: HashMap::new() };
     if let Err(error) = batch.send().await {
         tracing::warn!(sender = sender_id, error = &error as &dyn std::error::Error, "a batch was cut short");
     }
@@ -53,7 +56,8 @@ pub(super) async fn run(courier: &Arc<Courier>, sender_id: i64, ticket: Delivery
 struct Batch {
     courier: Arc<Courier>,
     sender: Arc<KnownSender>,
-    /// Claimed and not yet started, in the order of sending.
+    room: Room,
+    /// Claimed and not yet handed to a request, in the order of sending.
     left: std::collections::VecDeque<Claimed>,
     contents: HashMap<i64, JobContent>,
 }
@@ -62,6 +66,7 @@ impl Batch {
     /// Sends until nothing is left, the sender is closed, or the process stops; what is left then is given back.
     async fn send(&mut self) -> StoreResult<()> {
         self.contents = self.courier.contents.get(self.left.iter().map(|message| message.job_id)).await?;
+        self.send_started().await?;
         while !self.left.is_empty() {
             let most = u32::try_from(self.left.len()).unwrap_or(u32::MAX);
             let slots = tokio::select! {
@@ -75,6 +80,21 @@ impl Batch {
                     self.start(all.into_iter().map(|message| (message, None)).collect()).await?;
                 }
                 Slots::Open(slots) => self.send_at(slots).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what the claim started: the sender has no pace.
+    async fn send_started(&mut self) -> StoreResult<()> {
+        if self.left.iter().all(|message| message.started.is_none()) {
+            return Ok(());
+        }
+        let access = self.sender.access.get(&self.courier.context.store, self.sender.id).await?;
+        for mut message in std::mem::take(&mut self.left) {
+            match message.started.take() {
+                Some(attempt) => self.request(message, attempt, None, &access),
+                None => self.left.push_back(message),
             }
         }
         Ok(())
@@ -129,20 +149,23 @@ impl Batch {
                 refused.push(message.id);
                 continue;
             };
-            let content = self.content_of(&message);
-            let ready = Ready { message, attempt, slot: slot.map(|slot| slot.at), content, access: access.clone() };
-            let (courier, sender) = (self.courier.clone(), self.sender.clone());
-            // Taken before the task is there, so that the number under way is never too small.
-            let permit = self.courier.in_flight.clone().acquire_owned().await.ok();
-            self.courier.requests.spawn(async move {
-                sending::run(&courier, &sender, ready).await;
-                drop(permit);
-            });
+            self.request(message, attempt, slot.map(|slot| slot.at), &access);
         }
         if !refused.is_empty() {
             self.courier.writer.give_back(channel, refused).await?;
         }
         Ok(())
+    }
+
+    /// Starts the task that sends one request.
+    fn request(&mut self, message: Claimed, attempt: Started, slot: Option<Instant>, access: &Arc<Access>) {
+        let content = self.content_of(&message);
+        let ready = Ready { message, attempt, slot, content, access: access.clone() };
+        let (courier, sender, room) = (self.courier.clone(), self.sender.clone(), self.room.for_request());
+        self.courier.requests.spawn(async move {
+            sending::run(&courier, &sender, ready).await;
+            drop(room);
+        });
     }
 
     /// The message's content with the recipient's own values; none where it cannot be made, which planning rules out.

@@ -4,13 +4,18 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
     },
 };
 
-use kabar_domain::outcome::{Decision, Outcome, Scope};
+use kabar_domain::{
+    outcome::{Decision, Outcome, Scope},
+    pace::MAX_BATCH_MESSAGES,
+};
+use kabar_store::Claimed;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{access::KeptAccess, pacer::Pacer};
+use super::{MOST_IN_FLIGHT_UNPACED, access::KeptAccess, pacer::Pacer};
 use crate::context::Shared;
 
 /// Every sender that this process has sent for. Senders are few, and what is kept of each is small.
@@ -29,6 +34,9 @@ pub(super) struct KnownSender {
     /// Nothing more leaves before this time (Unix milliseconds): the provider has just said no to the whole sender. The
     /// ledger says for how long; this only stops what is already on its way to a slot.
     closed_until: AtomicI64,
+    /// Whether the latest claim left it to the pacer when messages leave.
+    paced: AtomicBool,
+    unpaced_room: Arc<Semaphore>,
     /// Requests in a row that no answer came to, or only a passing refusal.
     outage_run: AtomicU32,
 }
@@ -51,6 +59,8 @@ impl Senders {
                     pacer: Pacer::new(id, self.context.clone()),
                     access: KeptAccess::default(),
                     closed_until: AtomicI64::new(0),
+                    paced: AtomicBool::new(true),
+                    unpaced_room: Arc::new(Semaphore::new(MOST_IN_FLIGHT_UNPACED)),
                     outage_run: AtomicU32::new(0),
                 })
             })
@@ -59,6 +69,19 @@ impl Senders {
 }
 
 impl KnownSender {
+    /// Waits for room for a batch where the sender has no pace.
+    pub(super) async fn room(&self) -> Option<OwnedSemaphorePermit> {
+        if self.paced.load(Ordering::Acquire) {
+            return None;
+        }
+        self.unpaced_room.clone().acquire_many_owned(MAX_BATCH_MESSAGES).await.ok()
+    }
+
+    /// Notes whether a claim started messages at once, as it does where there is no pace.
+    pub(super) fn note_claim(&self, claimed: &[Claimed]) {
+        self.paced.store(claimed.iter().all(|message| message.started.is_none()), Ordering::Release);
+    }
+
     /// Whether requests may leave at `now_ms` as far as this process knows.
     pub(super) fn is_open(&self, now_ms: i64) -> bool {
         now_ms >= self.closed_until.load(Ordering::Acquire)

@@ -51,6 +51,7 @@ fn not_to_leave(courier: &Courier, sender: &KnownSender, ready: &Ready) -> Optio
         metrics::histogram!(names::SLOT_LATENESS).record(late);
         if late > courier.context.settings.pace.late_tolerance {
             metrics::counter!(names::SLOTS_FORFEITED).increment(1);
+            tracing::debug!(message_id = ready.message.id, late_us = late.as_micros() as u64, "forfeited");
             return Some("its slot had passed");
         }
     }

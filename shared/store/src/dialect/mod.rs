@@ -7,7 +7,8 @@ mod locking;
 
 pub(crate) use clock::{REANCHOR_SLOTS, RESERVE_SLOTS};
 pub(crate) use locking::{
-    ACCEPT_MESSAGES, CLAIM_EVENTS, CLAIM_JOB, CLAIM_LANE, LOCK_MESSAGES, LOCK_PACE, NOTE_TURN, TAKE_LINE_ITEMS,
+    ACCEPT_MESSAGES, CLAIM_AND_START_LANE, CLAIM_EVENTS, CLAIM_JOB, CLAIM_LANE, LOCK_MESSAGES, LOCK_PACE, NOTE_TURN,
+    TAKE_LINE_ITEMS,
 };
 
 /// Every statement of this folder, for the test that prepares them all.
@@ -16,6 +17,7 @@ pub(crate) const STATEMENTS: &[(&str, Sql)] = &[
     ("REANCHOR_SLOTS", REANCHOR_SLOTS),
     ("ACCEPT_MESSAGES", ACCEPT_MESSAGES),
     ("CLAIM_LANE", CLAIM_LANE),
+    ("CLAIM_AND_START_LANE", CLAIM_AND_START_LANE),
     ("NOTE_TURN", NOTE_TURN),
     ("CLAIM_EVENTS", CLAIM_EVENTS),
     ("CLAIM_JOB", CLAIM_JOB),
