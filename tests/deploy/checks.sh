@@ -30,7 +30,7 @@ promtool_install() (
   folder=$(mktemp -d)
   trap 'rm -rf -- "$folder"' EXIT
   root=$PWD
-  cd "$folder"
+  cd "$folder" || exit
   # apt-get would give its rights away for the download, to a user that cannot write here.
   apt-get download --quiet --quiet --option APT::Sandbox::User=root prometheus
   dpkg-deb --fsys-tarfile prometheus_*.deb | tar --extract --to-stdout ./usr/bin/promtool >promtool
@@ -76,7 +76,8 @@ check_unit() (
   # The program and its user are not on this machine.
   sed -e 's|^ExecStart=/usr/local/bin/kabar |ExecStart=/bin/true |' -e '/^User=/d' -e '/^Group=/d' "$1" >"$unit"
   # Of an unknown setting it only warns; of other units on this machine it may say what it likes.
-  if systemd-analyze verify "$unit" 2>&1 | grep --fixed-strings "${1##*/}" >&2; then
+  said=$(systemd-analyze verify "$unit" 2>&1) || { say "$said" && return 1; }
+  if grep --fixed-strings "${1##*/}" <<<"$said" >&2; then
     return 1
   fi
   # From 0, shut in, to 100, wide open.
