@@ -15,17 +15,22 @@ as_root() {
   fi
 }
 
-# install_packages PACKAGE…: Debian packages, without what they only recommend.
+# Brings apt's list of packages up to date, once.
 packages_listed=no
+list_packages() {
+  if [ "$packages_listed" = no ]; then
+    as_root apt-get update --quiet --quiet
+    packages_listed=yes
+  fi
+}
+
+# install_packages PACKAGE…: Debian packages, without what they only recommend.
 install_packages() {
   if ! command -v apt-get >/dev/null; then
     say "this is no Debian: install these yourself and run again: $*"
     return 1
   fi
-  if [ "$packages_listed" = no ]; then
-    as_root apt-get update --quiet --quiet
-    packages_listed=yes
-  fi
+  list_packages
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --quiet --yes --no-install-recommends "$@"
 }
 
