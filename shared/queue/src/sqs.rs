@@ -17,6 +17,8 @@ mod connect;
 mod error;
 mod prepare;
 mod receive;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 

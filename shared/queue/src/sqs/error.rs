@@ -113,6 +113,17 @@ const DENIED: [&str; 5] =
 /// Codes by which it is said that there is no such queue: of the JSON protocol and of the older one.
 const MISSING: [&str; 2] = ["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"];
 
+/// Codes by which it is said that a queue was purged within the last minute.
+pub(super) const PURGED_ALREADY: [&str; 2] = ["PurgeQueueInProgress", "AWS.SimpleQueueService.PurgeQueueInProgress"];
+
+/// Codes by which it is said that there is such a queue, made in another way.
+pub(super) const THERE_ALREADY: [&str; 2] = ["QueueNameExists", "QueueAlreadyExists"];
+
+/// Whether SQS answered with one of these codes.
+pub(super) fn is_one_of<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, codes: &[&str]) -> bool {
+    error.code().is_some_and(|code| codes.contains(&code))
+}
+
 /// The most characters of a foreign message that are shown.
 const MOST_SHOWN: usize = 300;
 
@@ -124,14 +135,13 @@ impl SqsQueue {
         R: std::fmt::Debug + Send + Sync + 'static,
     {
         let name = self.name(line);
-        let is_one_of = |codes: &[&str], code: &str| codes.contains(&code);
         let trouble = match &error {
             SdkError::ServiceError(answer) => {
                 let answer = answer.err();
                 match answer.code().unwrap_or("no code") {
-                    code if is_one_of(&MISSING, code) => return QueueError::Missing { name },
-                    code if is_one_of(&BAD_CREDENTIALS, code) => Trouble::BadCredentials(code.to_owned()),
-                    code if is_one_of(&DENIED, code) => {
+                    code if MISSING.contains(&code) => return QueueError::Missing { name },
+                    code if BAD_CREDENTIALS.contains(&code) => Trouble::BadCredentials(code.to_owned()),
+                    code if DENIED.contains(&code) => {
                         Trouble::Denied { code: code.to_owned(), permission: call.permission(), queue: name }
                     }
                     code => Trouble::Refused(said(code, answer.message())),

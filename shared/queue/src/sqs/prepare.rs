@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::QueueAttributeName;
 
-use super::{SqsQueue, error::Call};
+use super::{
+    SqsQueue,
+    error::{Call, PURGED_ALREADY, THERE_ALREADY, is_one_of},
+};
 use crate::{Line, QueueError, QueueResult};
 
 /// How long jobs are kept for intake: 14 days, the most that SQS allows.
@@ -52,7 +55,7 @@ impl SqsQueue {
         match made {
             Ok(_) => Ok(()),
             // Somebody else made it meanwhile, in their own way.
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_queue_name_exists()) => Ok(()),
+            Err(error) if is_one_of(&error, &THERE_ALREADY) => Ok(()),
             Err(error) => Err(self.explain(Call::Make, line, error)),
         }
     }
@@ -63,9 +66,7 @@ impl SqsQueue {
         let url = self.url(line).await?;
         match self.shared.client.purge_queue().queue_url(url).send().await {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_purge_queue_in_progress()) => {
-                self.drain(line).await
-            }
+            Err(error) if is_one_of(&error, &PURGED_ALREADY) => self.drain(line).await,
             Err(error) => Err(self.explain(Call::Purge, line, error)),
         }
     }
