@@ -8,7 +8,7 @@ use aws_sdk_sqs::{
 };
 use kabar_queue::Line;
 use kabar_sandbox::Sandbox;
-use kabar_tests::{Home, KabarProcess, Relay, TestSqs, eventually, http, sandbox};
+use kabar_tests::{Home, KabarProcess, LedgerKind, Relay, TestLedger, TestSqs, Time, eventually, http, sandbox};
 use serde_json::{Value, json};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -17,7 +17,7 @@ const GUESTS: usize = 150;
 /// A home whose fleet sends to the sandbox, `rate` a second, with its queues made.
 async fn home(sqs: &TestSqs, sandbox: &Sandbox, rate: u32) -> Home {
     let home = sqs.home().on_sandbox(sandbox).with("KABAR_PACE_DEFAULT_RATE", rate.to_string());
-    home.kabar(&["migrate"]).await.success();
+    assert!(home.kabar(&["migrate"]).await.success().stdout.contains("up to date"));
     home
 }
 
@@ -34,7 +34,7 @@ async fn start_broadcast(home: &Home) {
     }
     home.write("guests.csv", &rows);
     let start = ["broadcast", "start", "--file", "guests.csv", "--template", "news", "--language", "id", "--id=dep-1"];
-    home.kabar(&start).await.success();
+    assert!(home.kabar(&start).await.success().stdout.contains("dep-1"));
 }
 
 async fn accepted(sandbox: &Sandbox, count: u64) {
@@ -142,7 +142,8 @@ async fn jobs_of_other_services_are_taken_in_once_by_their_id() {
     .await;
     each_once(&sandbox, 3);
     for id in ["invoice-1", &nameless] {
-        home.kabar(&["message", "show", id]).await.success();
+        let told = home.kabar(&["message", "show", id]).await.success().stdout;
+        assert!(told.contains("default"), "{told}");
     }
     let dead = home.kabar(&["dead", "list", "--json"]).await.success().json();
     let dead = dead.as_array().unwrap();
@@ -180,17 +181,17 @@ async fn workers_go_on_by_themselves_when_the_server_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a server for Amazon SQS: run tests/run"]
+#[ignore = "needs PostgreSQL and a server for Amazon SQS: run tests/run"]
 async fn queues_that_are_missing_are_named_with_what_to_do() {
-    let sqs = TestSqs::fresh();
-    let home = sqs.home();
+    let (sqs, ledger) = (TestSqs::fresh(), TestLedger::open(LedgerKind::Postgres, Time::System).await);
+    let home = sqs.home().on_ledger(&ledger);
     let missing = format!("there is no queue {}-jobs: `kabar migrate` makes it", sqs.prefix);
     let doctor = home.kabar(&["doctor"]).await.code(1);
     assert!(doctor.stdout.contains(&missing), "{doctor:?}");
     let run = home.kabar(&["run"]).await.code(1);
     assert!(run.stderr.contains(&missing), "{run:?}");
     for _ in 0..2 {
-        home.kabar(&["migrate"]).await.success();
+        assert!(home.kabar(&["migrate"]).await.success().stdout.contains("up to date"));
     }
     let doctor = home.kabar(&["doctor"]).await;
     assert!(doctor.stdout.contains("✓ queue: 0 jobs ready"), "{doctor:?}");

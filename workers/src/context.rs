@@ -10,7 +10,7 @@ use std::{
 
 use kabar_domain::job::Door;
 use kabar_providers::{Options, Providers};
-use kabar_queue::{DatabaseQueue, Line, Queue, SqsOptions, SqsQueue};
+use kabar_queue::{DatabaseQueue, Queue, SqsOptions, SqsQueue};
 use kabar_settings::{DatabaseUrl, QueueUrl, Settings};
 use kabar_store::{LeaseId, Place, SettlePolicy, Store, StoreOptions};
 
@@ -123,14 +123,16 @@ pub async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
     .await?)
 }
 
-/// Opens the queue as the settings say, and looks whether its lines are there.
+/// Opens the queue as the settings say. With a ledger on SQLite its lines are made where they are missing, as the
+/// ledger's tables are; otherwise they must be there.
 ///
 /// # Errors
 /// When it cannot be reached, or its lines are missing.
 pub async fn open_queue(settings: &Settings, store: &Store) -> anyhow::Result<Queue> {
     let queue = connect_queue(settings, store).await?;
-    for line in Line::ALL {
-        queue.ready(line).await?;
+    match &settings.ledger.url {
+        DatabaseUrl::Sqlite { .. } => queue.prepare().await?,
+        DatabaseUrl::Postgres { .. } => queue.check().await?,
     }
     Ok(queue)
 }
@@ -138,7 +140,7 @@ pub async fn open_queue(settings: &Settings, store: &Store) -> anyhow::Result<Qu
 /// Opens the queue as the settings say, whether its lines are there or not.
 ///
 /// # Errors
-/// When it cannot be reached.
+/// When the settings name none that can be used.
 pub async fn connect_queue(settings: &Settings, store: &Store) -> anyhow::Result<Queue> {
     match &settings.queue.url {
         QueueUrl::Database => Ok(Queue::Database(DatabaseQueue::new(store.clone()))),

@@ -154,15 +154,26 @@ impl Queue {
         }
     }
 
+    /// Whether every line is there, for workers to begin.
+    ///
+    /// # Errors
+    /// [`QueueError::Missing`] with the name of the first that is not; or when the backend cannot be reached.
+    pub async fn check(&self) -> QueueResult<()> {
+        for line in Line::ALL {
+            self.ready(line).await?;
+        }
+        Ok(())
+    }
+
     /// Whether the backend can carry this body.
-    fn check(&self, body: &str) -> QueueResult<()> {
+    fn can_carry(&self, body: &str) -> QueueResult<()> {
         let most = self.limits().body_bytes;
         if body.len() > most {
             return Err(QueueError::TooLarge { bytes: body.len(), most });
         }
         match self {
             Self::Database(_) => Ok(()),
-            Self::Sqs(_) => sqs::check(body),
+            Self::Sqs(_) => sqs::can_carry(body),
         }
     }
 
@@ -172,7 +183,7 @@ impl Queue {
     /// When an item is too large, or holds what the backend cannot carry: then none is published. When the backend cannot
     /// take them: then some may be there already.
     pub async fn publish(&self, line: Line, bodies: &[String]) -> QueueResult<()> {
-        bodies.iter().try_for_each(|body| self.check(body))?;
+        bodies.iter().try_for_each(|body| self.can_carry(body))?;
         for bodies in bodies.chunks(self.limits().batch_items) {
             match self {
                 Self::Database(queue) => queue.publish(line, bodies).await?,

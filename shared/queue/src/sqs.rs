@@ -7,9 +7,10 @@
 //! # Permissions
 //!
 //! `kabar run` and `kabar doctor` need, on both queues: `sqs:GetQueueUrl`, `sqs:GetQueueAttributes`, `sqs:SendMessage`,
-//! `sqs:ReceiveMessage`, `sqs:DeleteMessage` and `sqs:ChangeMessageVisibility`. `kabar migrate` needs `sqs:GetQueueUrl`,
-//! and `sqs:CreateQueue` as long as a queue is missing. `sqs:PurgeQueue` is for whoever empties a line. The batch calls go
-//! by the permissions of the single ones. Producers need `sqs:SendMessage` on `PREFIX-jobs` alone.
+//! `sqs:ReceiveMessage`, `sqs:DeleteMessage` and `sqs:ChangeMessageVisibility`. What makes missing queues, `kabar migrate`
+//! and with a ledger on SQLite every start, needs `sqs:GetQueueUrl`, and `sqs:CreateQueue` as long as one is missing.
+//! `sqs:PurgeQueue` is for whoever empties a line. The batch calls go by the permissions of the single ones. Producers
+//! need `sqs:SendMessage` on `PREFIX-jobs` alone.
 
 mod batch;
 mod body;
@@ -26,7 +27,7 @@ use aws_sdk_sqs::{Client, types::QueueAttributeName};
 use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::body::check;
+pub(crate) use self::body::can_carry;
 pub use self::connect::{SqsOptions, SqsServer};
 use self::{
     batch::groups,

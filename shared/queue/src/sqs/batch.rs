@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_sdk_sqs::{
     error::{BuildError, SdkError},
     operation::{
-        change_message_visibility_batch::ChangeMessageVisibilityBatchError, delete_message_batch::DeleteMessageBatchError,
-        send_message_batch::SendMessageBatchError,
+        change_message_visibility_batch::ChangeMessageVisibilityBatchError,
+        delete_message_batch::DeleteMessageBatchError, send_message_batch::SendMessageBatchError,
     },
     types::{
         BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
@@ -135,10 +135,9 @@ impl SqsQueue {
     }
 
     async fn send(&self, url: &str, bodies: &[String]) -> Result<Answer, SdkError<SendMessageBatchError>> {
-        let entries = requests(bodies, |id, body| {
-            SendMessageBatchRequestEntry::builder().id(id).message_body(body).build()
-        })
-        .map_err(SdkError::construction_failure)?;
+        let entries =
+            requests(bodies, |id, body| SendMessageBatchRequestEntry::builder().id(id).message_body(body).build())
+                .map_err(SdkError::construction_failure)?;
         let answer = self.shared.client.send_message_batch().queue_url(url).set_entries(Some(entries)).send().await?;
         Ok(Answer { done: answer.successful.into_iter().map(|done| done.id).collect(), failed: answer.failed })
     }
@@ -169,10 +168,7 @@ impl SqsQueue {
 }
 
 /// One entry for each text, named by its place.
-fn requests<T>(
-    texts: &[String],
-    entry: impl Fn(String, &str) -> Result<T, BuildError>,
-) -> Result<Vec<T>, BuildError> {
+fn requests<T>(texts: &[String], entry: impl Fn(String, &str) -> Result<T, BuildError>) -> Result<Vec<T>, BuildError> {
     texts.iter().enumerate().map(|(place, text)| entry(place.to_string(), text)).collect()
 }
 

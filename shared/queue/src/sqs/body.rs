@@ -9,7 +9,7 @@ use crate::{QueueError, QueueResult};
 ///
 /// # Errors
 /// When it cannot, with the reason.
-pub(crate) fn check(body: &str) -> QueueResult<()> {
+pub(crate) fn can_carry(body: &str) -> QueueResult<()> {
     if body.is_empty() {
         return Err(QueueError::Unfit { why: "Amazon SQS takes no empty message".to_owned() });
     }
@@ -40,25 +40,26 @@ mod tests {
 
     #[test]
     fn text_is_carried() {
-        for body in ["x", " two\nlines\t\r", "Terima kasih 🙏 — شكرا", "\u{7f}\u{85}\u{d7ff}\u{e000}\u{fffd}\u{10ffff}"] {
-            assert!(check(body).is_ok(), "{body:?}");
+        for body in ["x", " two\nlines\t\r", "Terima kasih 🙏 — شكرا", "\u{7f}\u{85}\u{d7ff}\u{e000}\u{fffd}\u{10ffff}"]
+        {
+            assert!(can_carry(body).is_ok(), "{body:?}");
         }
     }
 
     #[test]
     fn what_sqs_refuses_is_refused_with_its_place() {
         for character in ['\0', '\u{8}', '\u{b}', '\u{c}', '\u{1f}', '\u{fffe}', '\u{ffff}'] {
-            let shown = check(&format!("é{character}")).unwrap_err().to_string();
+            let shown = can_carry(&format!("é{character}")).unwrap_err().to_string();
             assert!(shown.contains(&format!("U+{:04X}", u32::from(character))), "{shown}");
             assert!(shown.contains("byte 2"), "{shown}");
         }
-        assert!(check("").unwrap_err().to_string().contains("empty"));
+        assert!(can_carry("").unwrap_err().to_string().contains("empty"));
     }
 
     #[test]
     fn json_needs_none_of_them() {
         let odd = serde_json::json!({"text": "\u{0}\u{1f}\u{fffe}"}).to_string();
         // A writer of JSON must escape control characters, and may leave the two noncharacters as they are.
-        assert!(check(&odd.replace('\u{fffe}', "\\ufffe")).is_ok());
+        assert!(can_carry(&odd.replace('\u{fffe}', "\\ufffe")).is_ok());
     }
 }

@@ -22,6 +22,9 @@ pub(super) const STRAY_WITHIN: Duration = Duration::from_secs(3);
 
 impl SqsQueue {
     pub(crate) async fn take(&self, line: Line, most: usize, wait: Duration) -> QueueResult<Vec<Delivery>> {
+        if most == 0 {
+            return Ok(Vec::new());
+        }
         let until = Instant::now() + wait;
         let mut left = wait;
         loop {
@@ -50,14 +53,18 @@ impl SqsQueue {
         if first.len() < MOST_AT_ONCE || room == 0 {
             return first;
         }
-        let counts = (0..room.div_ceil(MOST_AT_ONCE).min(MOST_MORE)).map(|call| (room - call * MOST_AT_ONCE).min(MOST_AT_ONCE));
+        let counts =
+            (0..room.div_ceil(MOST_AT_ONCE).min(MOST_MORE)).map(|call| (room - call * MOST_AT_ONCE).min(MOST_AT_ONCE));
         let more = future::join_all(counts.map(|count| self.receive(line, count, Duration::ZERO))).await;
         let mut taken = first;
         for answer in more {
             match answer {
                 Ok(items) => taken.extend(items),
                 Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "fewer items were received than asked for");
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "fewer items were received than asked for"
+                    );
                 }
             }
         }

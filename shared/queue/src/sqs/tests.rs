@@ -48,7 +48,10 @@ async fn entries_that_an_answer_leaves_out_are_sent_again() {
 async fn entries_that_fail_for_ever_end_in_an_error() {
     let fake = Fake::new(std::iter::repeat_n((SEND, failed(&[], "0", "ServiceUnavailable", false)), 9));
     let error = fake.queue().await.publish(Line::Batches, &bodies(&["a"])).await.unwrap_err();
-    assert!(chain(&error).contains("1 of the items, the first because of ServiceUnavailable: as scripted"), "{error:?}");
+    assert!(
+        chain(&error).contains("1 of the items, the first because of ServiceUnavailable: as scripted"),
+        "{error:?}"
+    );
     assert_eq!(fake.requests(SEND).len(), 5);
 }
 
