@@ -1,4 +1,5 @@
 //! Tickets and jobs on Amazon SQS: purged, doubled, malformed, and with the server away.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 

@@ -172,6 +172,10 @@ impl Queue {
             return Err(QueueError::TooLarge { bytes: body.len(), most });
         }
         match self {
+            // The ledger would keep another character in its place.
+            Self::Database(_) if body.contains('\0') => {
+                Err(QueueError::Unfit { why: "the ledger keeps no character U+0000".to_owned() })
+            }
             Self::Database(_) => Ok(()),
             Self::Sqs(_) => sqs::can_carry(body),
         }
