@@ -9,12 +9,14 @@ use std::{
 };
 
 use kabar_queue::{DatabaseQueue, Delivery, Line, Queue, QueueError, Ticket};
-use kabar_tests::{LedgerKind, TestLedger, Time};
+use kabar_tests::{LedgerKind, TestLedger, TestSqs, Time};
 
 /// A queue under test, and what a check needs of it beside the port.
 enum Backend {
     /// In a ledger with a manual clock.
     Database(TestLedger),
+    /// On the server for Amazon SQS.
+    Sqs(TestSqs),
 }
 
 /// Long enough for anything that should come; a check that waits this long has failed.
@@ -29,10 +31,17 @@ impl Backend {
         Self::Database(TestLedger::open(kind, Time::Manual).await)
     }
 
+    async fn on_sqs() -> Self {
+        let sqs = TestSqs::fresh();
+        sqs.open().await.prepare().await.unwrap();
+        Self::Sqs(sqs)
+    }
+
     /// The queue as one process sees it. Each call is another process.
     async fn connect(&self) -> Queue {
         match self {
             Self::Database(ledger) => Queue::Database(DatabaseQueue::new(ledger.reopen().await)),
+            Self::Sqs(sqs) => sqs.open().await,
         }
     }
 
@@ -43,6 +52,7 @@ impl Backend {
                 drop(before);
                 ledger.store().close().await;
             }
+            Self::Sqs(_) => before.close().await,
         }
         self.connect().await
     }
@@ -51,6 +61,7 @@ impl Backend {
     async fn pass_hidden_time(&self) {
         match self {
             Self::Database(ledger) => ledger.clock().advance_ms(HIDDEN_AT_MOST_MS),
+            Self::Sqs(sqs) => sqs.pass_hidden_time().await,
         }
     }
 }
@@ -62,6 +73,8 @@ macro_rules! every_check_on {
             use super::*;
             every_check_on! { @each $attributes, $start,
                 published_items_are_taken_as_they_were
+                what_cannot_be_carried_is_refused_as_a_whole
+                preparing_again_changes_nothing
                 published_items_survive_a_restart
                 nothing_is_a_list_too
                 lines_are_apart
@@ -96,11 +109,11 @@ macro_rules! every_check_on {
 // The backends.
 every_check_on!(sqlite, [], Backend::in_ledger(LedgerKind::Sqlite));
 every_check_on!(postgres, [#[ignore = "needs PostgreSQL: run tests/run"]], Backend::in_ledger(LedgerKind::Postgres));
+every_check_on!(sqs, [#[ignore = "needs a server for Amazon SQS: run tests/run"]], Backend::on_sqs());
 
 async fn published_items_are_taken_as_they_were(backend: Backend) {
     let queue = backend.connect().await;
     let bodies = [
-        "",
         " two\nlines\t",
         r#"{"text":"\"halo\" \\ \u0000 \ud83d\ude4f"}"#,
         "Terima kasih 🙏 — شكرا",
@@ -109,6 +122,31 @@ async fn published_items_are_taken_as_they_were(backend: Backend) {
     queue.publish(Line::Jobs, &bodies.map(str::to_owned)).await.unwrap();
     let taken = take_all(&queue, Line::Jobs, bodies.len()).await;
     assert_eq!(sorted(&taken), BTreeSet::from(bodies));
+}
+
+async fn what_cannot_be_carried_is_refused_as_a_whole(backend: Backend) {
+    let queue = backend.connect().await;
+    for odd in ["", "\0", "\u{b}", "\u{fffe}", "\u{7f}", "\u{10ffff}"] {
+        match queue.publish(Line::Jobs, &["fine".to_owned(), odd.to_owned()]).await {
+            Ok(()) => {
+                let taken = take_all(&queue, Line::Jobs, 2).await;
+                assert_eq!(sorted(&taken), BTreeSet::from(["fine", odd]));
+                queue.acknowledge(&taken).await.unwrap();
+            }
+            Err(refused) => {
+                assert!(matches!(refused, QueueError::Unfit { .. }), "{odd:?}: {refused}");
+                assert_eq!(queue.ready(Line::Jobs).await.unwrap(), 0, "{odd:?} was refused, but not its neighbour");
+            }
+        }
+    }
+}
+
+async fn preparing_again_changes_nothing(backend: Backend) {
+    let queue = backend.connect().await;
+    queue.publish(Line::Jobs, &numbered(1)).await.unwrap();
+    backend.connect().await.prepare().await.unwrap();
+    queue.prepare().await.unwrap();
+    assert_eq!(take_all(&queue, Line::Jobs, 1).await.len(), 1);
 }
 
 async fn published_items_survive_a_restart(backend: Backend) {

@@ -10,10 +10,14 @@ pub mod http;
 pub mod ledger;
 mod postgres;
 pub mod process;
+pub mod relay;
 pub mod sandbox;
+mod sqs;
 pub mod wait;
 
 pub use fleet::{FleetOptions, TestFleet};
 pub use ledger::{LedgerKind, TestLedger, Time};
 pub use process::{Finished, Home, KabarProcess};
+pub use relay::Relay;
+pub use sqs::TestSqs;
 pub use wait::eventually;

@@ -10,7 +10,7 @@ use std::{
 
 use kabar_domain::job::Door;
 use kabar_providers::{Options, Providers};
-use kabar_queue::{DatabaseQueue, Queue};
+use kabar_queue::{DatabaseQueue, Queue, SqsOptions, SqsQueue};
 use kabar_settings::{DatabaseUrl, QueueUrl, Settings};
 use kabar_store::{LeaseId, Place, SettlePolicy, Store, StoreOptions};
 
@@ -123,15 +123,33 @@ pub async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
     .await?)
 }
 
-/// Opens the queue as the settings say.
+/// Opens the queue as the settings say. With a ledger on SQLite its lines are made where they are missing, as the
+/// ledger's tables are; otherwise they must be there.
 ///
 /// # Errors
 /// When it cannot be reached, or its lines are missing.
 pub async fn open_queue(settings: &Settings, store: &Store) -> anyhow::Result<Queue> {
+    let queue = connect_queue(settings, store).await?;
+    match &settings.ledger.url {
+        DatabaseUrl::Sqlite { .. } => queue.prepare().await?,
+        DatabaseUrl::Postgres { .. } => queue.check().await?,
+    }
+    Ok(queue)
+}
+
+/// Opens the queue as the settings say, whether its lines are there or not.
+///
+/// # Errors
+/// When the settings name none that can be used.
+pub async fn connect_queue(settings: &Settings, store: &Store) -> anyhow::Result<Queue> {
     match &settings.queue.url {
         QueueUrl::Database => Ok(Queue::Database(DatabaseQueue::new(store.clone()))),
-        QueueUrl::RabbitMq { .. } | QueueUrl::Sqs { .. } => anyhow::bail!(
-            "KABAR_QUEUE_URL: this version has only the queue in the ledger; set it to database: or leave it out"
+        QueueUrl::Sqs { prefix } => {
+            let body_limit_bytes = settings.queue.sqs_body_limit_bytes;
+            Ok(Queue::Sqs(SqsQueue::open(SqsOptions { body_limit_bytes, ..SqsOptions::new(prefix) }).await?))
+        }
+        QueueUrl::RabbitMq { .. } => anyhow::bail!(
+            "KABAR_QUEUE_URL: this version has the queue in the ledger and Amazon SQS; set it to database: or sqs://PREFIX"
         ),
     }
 }

@@ -77,8 +77,9 @@ impl DatabaseQueue {
 fn ids(deliveries: &[Delivery]) -> Vec<i64> {
     deliveries
         .iter()
-        .map(|delivery| match delivery.handle {
-            Handle::Database(id) => id,
+        .filter_map(|delivery| match delivery.handle {
+            Handle::Database(id) => Some(id),
+            Handle::Sqs { .. } => None,
         })
         .collect()
 }

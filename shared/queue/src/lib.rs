@@ -7,11 +7,13 @@
 //! in the conformance suite, and a service in `deploy/compose.yaml`.
 
 mod database;
+mod sqs;
 mod ticket;
 
 use std::time::Duration;
 
 pub use database::DatabaseQueue;
+pub use sqs::{MAX_SQS_BODY_BYTES, SqsOptions, SqsQueue, SqsServer};
 pub use ticket::Ticket;
 
 /// A named queue.
@@ -50,7 +52,7 @@ impl Line {
 pub struct Delivery {
     /// What it says, as it came: what other services publish may be anything.
     pub body: Vec<u8>,
-    /// The id that its producer gave it at the broker, if any: it stands in for a job's own `id`.
+    /// The id that its producer or the broker gave it, if any: it stands in for a job's own `id`.
     pub message_id: Option<String>,
     /// How the backend finds it again.
     handle: Handle,
@@ -61,6 +63,13 @@ pub struct Delivery {
 enum Handle {
     /// The item's id in the ledger.
     Database(i64),
+    /// The line that it came from, and what SQS gave with it: the receipt changes with each time that it is received.
+    Sqs {
+        /// Its line.
+        line: Line,
+        /// Its receipt.
+        receipt: String,
+    },
 }
 
 /// What a backend can take; callers adapt.
@@ -87,6 +96,12 @@ pub enum QueueError {
         /// What is allowed.
         most: usize,
     },
+    /// An item holds what the backend cannot carry.
+    #[error("this queue cannot carry an item: {why}")]
+    Unfit {
+        /// What it is.
+        why: String,
+    },
     /// A line's queue is not there.
     #[error("there is no queue {name}: `kabar migrate` makes it, or whoever runs the broker does")]
     Missing {
@@ -112,14 +127,17 @@ pub type QueueResult<T> = Result<T, QueueError>;
 pub enum Queue {
     /// In the ledger.
     Database(DatabaseQueue),
+    /// On Amazon SQS.
+    Sqs(SqsQueue),
 }
 
 impl Queue {
     /// What the backend can take.
     #[must_use]
-    pub const fn limits(&self) -> Limits {
+    pub fn limits(&self) -> Limits {
         match self {
             Self::Database(queue) => queue.limits(),
+            Self::Sqs(queue) => queue.limits(),
         }
     }
 
@@ -132,21 +150,48 @@ impl Queue {
         match self {
             // Its table comes with the ledger's.
             Self::Database(_) => Ok(()),
+            Self::Sqs(queue) => queue.prepare().await,
+        }
+    }
+
+    /// Whether every line is there, for workers to begin.
+    ///
+    /// # Errors
+    /// [`QueueError::Missing`] with the name of the first that is not; or when the backend cannot be reached.
+    pub async fn check(&self) -> QueueResult<()> {
+        for line in Line::ALL {
+            self.ready(line).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the backend can carry this body.
+    fn can_carry(&self, body: &str) -> QueueResult<()> {
+        let most = self.limits().body_bytes;
+        if body.len() > most {
+            return Err(QueueError::TooLarge { bytes: body.len(), most });
+        }
+        match self {
+            // The ledger would keep another character in its place.
+            Self::Database(_) if body.contains('\0') => {
+                Err(QueueError::Unfit { why: "the ledger keeps no character U+0000".to_owned() })
+            }
+            Self::Database(_) => Ok(()),
+            Self::Sqs(_) => sqs::can_carry(body),
         }
     }
 
     /// Puts items into a line; durable when answered. Split into as many calls as the backend needs.
     ///
     /// # Errors
-    /// When an item is too large, or the backend cannot take them; some may then be there already.
+    /// When an item is too large, or holds what the backend cannot carry: then none is published. When the backend cannot
+    /// take them: then some may be there already.
     pub async fn publish(&self, line: Line, bodies: &[String]) -> QueueResult<()> {
-        let limits = self.limits();
-        if let Some(body) = bodies.iter().find(|body| body.len() > limits.body_bytes) {
-            return Err(QueueError::TooLarge { bytes: body.len(), most: limits.body_bytes });
-        }
-        for bodies in bodies.chunks(limits.batch_items) {
+        bodies.iter().try_for_each(|body| self.can_carry(body))?;
+        for bodies in bodies.chunks(self.limits().batch_items) {
             match self {
                 Self::Database(queue) => queue.publish(line, bodies).await?,
+                Self::Sqs(queue) => queue.publish(line, bodies).await?,
             }
         }
         Ok(())
@@ -159,6 +204,7 @@ impl Queue {
     pub async fn take(&self, line: Line, most: usize, wait: Duration) -> QueueResult<Vec<Delivery>> {
         match self {
             Self::Database(queue) => queue.take(line, most, wait).await,
+            Self::Sqs(queue) => queue.take(line, most, wait).await,
         }
     }
 
@@ -169,6 +215,7 @@ impl Queue {
     pub async fn acknowledge(&self, deliveries: &[Delivery]) -> QueueResult<()> {
         match self {
             Self::Database(queue) => queue.acknowledge(deliveries).await,
+            Self::Sqs(queue) => queue.acknowledge(deliveries).await,
         }
     }
 
@@ -179,6 +226,7 @@ impl Queue {
     pub async fn release(&self, deliveries: &[Delivery]) -> QueueResult<()> {
         match self {
             Self::Database(queue) => queue.release(deliveries).await,
+            Self::Sqs(queue) => queue.release(deliveries).await,
         }
     }
 
@@ -189,6 +237,7 @@ impl Queue {
     pub async fn ready(&self, line: Line) -> QueueResult<u64> {
         match self {
             Self::Database(queue) => queue.ready(line).await,
+            Self::Sqs(queue) => queue.ready(line).await,
         }
     }
 
@@ -197,6 +246,7 @@ impl Queue {
         match self {
             // The ledger's connections are the store's to close, and its items come back by themselves.
             Self::Database(_) => {}
+            Self::Sqs(queue) => queue.close().await,
         }
     }
 
@@ -207,6 +257,7 @@ impl Queue {
     pub async fn purge(&self, line: Line) -> QueueResult<()> {
         match self {
             Self::Database(queue) => queue.purge(line).await,
+            Self::Sqs(queue) => queue.purge(line).await,
         }
     }
 }

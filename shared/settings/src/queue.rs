@@ -7,6 +7,8 @@ use crate::{Secret, reader::Reader};
 pub struct Queue {
     /// Where it is.
     pub url: QueueUrl,
+    /// The largest item that the queues on Amazon SQS take, in bytes, 1 KiB to 1 MiB.
+    pub sqs_body_limit_bytes: usize,
 }
 
 /// Which engine carries the lines.
@@ -47,7 +49,7 @@ impl QueueUrl {
 
 impl Queue {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { url: reader.get("queue.url")? })
+        Some(Self { url: reader.get("queue.url")?, sqs_body_limit_bytes: reader.get("queue.sqs_body_limit_bytes")? })
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("ledger.connect_timeout", time(100, 5 * M)),
     row("ledger.master_key", Kind::MasterKey).or("KABAR_MASTER_KEY").optional(),
     row("queue.url", Kind::QueueUrl),
+    row("queue.sqs_body_limit_bytes", integer(1 << 10, 1 << 20)),
     row("gateway.listen", Kind::Address).or("KABAR_LISTEN"),
     row("gateway.body_limit_bytes", integer(3 << 20, 64 << 20)),
     row("pace.default_rate", Kind::Rate),

@@ -9,6 +9,7 @@ fn the_defaults_are_valid() {
     let settings = Settings::load(&Sources::default()).unwrap();
     assert!(matches!(&settings.ledger.url, DatabaseUrl::Sqlite { path } if path == Path::new("kabar.db")));
     assert!(matches!(settings.queue.url, QueueUrl::Database));
+    assert_eq!(settings.queue.sqs_body_limit_bytes, 1_048_576);
     assert_eq!(settings.gateway.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.pace.default_rate.limit(), Some(20));
     assert_eq!(settings.fleet.renew_every().as_secs(), 5);

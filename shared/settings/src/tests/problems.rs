@@ -46,6 +46,7 @@ fn each_kind_refuses_what_it_is_not() {
         ("ledger.max_connections", "0"),
         ("ledger.master_key", "short"),
         ("queue.url", "redis://cache"),
+        ("queue.sqs_body_limit_bytes", "1048577"),
         ("gateway.listen", "8080"),
         ("pace.default_rate", "0"),
         ("courier.max_tries", "many"),
