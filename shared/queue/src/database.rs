@@ -77,8 +77,10 @@ impl DatabaseQueue {
 fn ids(deliveries: &[Delivery]) -> Vec<i64> {
     deliveries
         .iter()
-        .map(|delivery| match delivery.handle {
-            Handle::Database(id) => id,
+        .filter_map(|delivery| match delivery.handle {
+            Handle::Database(id) => Some(id),
+            // Taken from another queue.
+            Handle::RabbitMq(_) => None,
         })
         .collect()
 }

@@ -7,11 +7,13 @@
 //! in the conformance suite, and a service in `deploy/compose.yaml`.
 
 mod database;
+mod rabbitmq;
 mod ticket;
 
 use std::time::Duration;
 
 pub use database::DatabaseQueue;
+pub use rabbitmq::RabbitQueue;
 pub use ticket::Ticket;
 
 /// A named queue.
@@ -61,6 +63,8 @@ pub struct Delivery {
 enum Handle {
     /// The item's id in the ledger.
     Database(i64),
+    /// The channel that it came on, and its number there.
+    RabbitMq(rabbitmq::Tag),
 }
 
 /// What a backend can take; callers adapt.
@@ -112,6 +116,8 @@ pub type QueueResult<T> = Result<T, QueueError>;
 pub enum Queue {
     /// In the ledger.
     Database(DatabaseQueue),
+    /// On a RabbitMQ broker.
+    RabbitMq(RabbitQueue),
 }
 
 impl Queue {
@@ -120,6 +126,7 @@ impl Queue {
     pub const fn limits(&self) -> Limits {
         match self {
             Self::Database(queue) => queue.limits(),
+            Self::RabbitMq(queue) => queue.limits(),
         }
     }
 
@@ -132,6 +139,7 @@ impl Queue {
         match self {
             // Its table comes with the ledger's.
             Self::Database(_) => Ok(()),
+            Self::RabbitMq(queue) => queue.prepare().await,
         }
     }
 
@@ -147,6 +155,7 @@ impl Queue {
         for bodies in bodies.chunks(limits.batch_items) {
             match self {
                 Self::Database(queue) => queue.publish(line, bodies).await?,
+                Self::RabbitMq(queue) => queue.publish(line, bodies).await?,
             }
         }
         Ok(())
@@ -159,6 +168,7 @@ impl Queue {
     pub async fn take(&self, line: Line, most: usize, wait: Duration) -> QueueResult<Vec<Delivery>> {
         match self {
             Self::Database(queue) => queue.take(line, most, wait).await,
+            Self::RabbitMq(queue) => queue.take(line, most, wait).await,
         }
     }
 
@@ -169,6 +179,7 @@ impl Queue {
     pub async fn acknowledge(&self, deliveries: &[Delivery]) -> QueueResult<()> {
         match self {
             Self::Database(queue) => queue.acknowledge(deliveries).await,
+            Self::RabbitMq(queue) => queue.acknowledge(deliveries).await,
         }
     }
 
@@ -179,6 +190,7 @@ impl Queue {
     pub async fn release(&self, deliveries: &[Delivery]) -> QueueResult<()> {
         match self {
             Self::Database(queue) => queue.release(deliveries).await,
+            Self::RabbitMq(queue) => queue.release(deliveries).await,
         }
     }
 
@@ -189,6 +201,7 @@ impl Queue {
     pub async fn ready(&self, line: Line) -> QueueResult<u64> {
         match self {
             Self::Database(queue) => queue.ready(line).await,
+            Self::RabbitMq(queue) => queue.ready(line).await,
         }
     }
 
@@ -197,6 +210,7 @@ impl Queue {
         match self {
             // The ledger's connections are the store's to close, and its items come back by themselves.
             Self::Database(_) => {}
+            Self::RabbitMq(queue) => queue.close().await,
         }
     }
 
@@ -207,6 +221,7 @@ impl Queue {
     pub async fn purge(&self, line: Line) -> QueueResult<()> {
         match self {
             Self::Database(queue) => queue.purge(line).await,
+            Self::RabbitMq(queue) => queue.purge(line).await,
         }
     }
 }
