@@ -9,12 +9,14 @@ use std::{
 };
 
 use kabar_queue::{DatabaseQueue, Delivery, Line, Queue, QueueError, Ticket};
-use kabar_tests::{LedgerKind, TestLedger, Time};
+use kabar_tests::{FreshExchange, LedgerKind, TestLedger, Time};
 
 /// A queue under test, and what a check needs of it beside the port.
 enum Backend {
     /// In a ledger with a manual clock.
     Database(TestLedger),
+    /// On a RabbitMQ broker that others share.
+    RabbitMq(FreshExchange),
 }
 
 /// Long enough for anything that should come; a check that waits this long has failed.
@@ -29,10 +31,15 @@ impl Backend {
         Self::Database(TestLedger::open(kind, Time::Manual).await)
     }
 
+    async fn on_rabbitmq() -> Self {
+        Self::RabbitMq(FreshExchange::make().await)
+    }
+
     /// The queue as one process sees it. Each call is another process.
     async fn connect(&self) -> Queue {
         match self {
             Self::Database(ledger) => Queue::Database(DatabaseQueue::new(ledger.reopen().await)),
+            Self::RabbitMq(exchange) => exchange.connect(),
         }
     }
 
@@ -43,6 +50,7 @@ impl Backend {
                 drop(before);
                 ledger.store().close().await;
             }
+            Self::RabbitMq(_) => before.close().await,
         }
         self.connect().await
     }
@@ -51,6 +59,8 @@ impl Backend {
     async fn pass_hidden_time(&self) {
         match self {
             Self::Database(ledger) => ledger.clock().advance_ms(HIDDEN_AT_MOST_MS),
+            // What a process took goes back as soon as its connections end.
+            Self::RabbitMq(_) => {}
         }
     }
 }
@@ -96,6 +106,7 @@ macro_rules! every_check_on {
 // The backends.
 every_check_on!(sqlite, [], Backend::in_ledger(LedgerKind::Sqlite));
 every_check_on!(postgres, [#[ignore = "needs PostgreSQL: run tests/run"]], Backend::in_ledger(LedgerKind::Postgres));
+every_check_on!(rabbitmq, [#[ignore = "needs RabbitMQ: run tests/run"]], Backend::on_rabbitmq());
 
 async fn published_items_are_taken_as_they_were(backend: Backend) {
     let queue = backend.connect().await;

@@ -10,10 +10,12 @@ pub mod http;
 pub mod ledger;
 mod postgres;
 pub mod process;
+pub mod rabbitmq;
 pub mod sandbox;
 pub mod wait;
 
 pub use fleet::{FleetOptions, TestFleet};
 pub use ledger::{LedgerKind, TestLedger, Time};
 pub use process::{Finished, Home, KabarProcess};
+pub use rabbitmq::{FreshExchange, PrivateBroker};
 pub use wait::eventually;

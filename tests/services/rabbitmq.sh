@@ -2,9 +2,8 @@
 # A private RabbitMQ for the tests: its own node name, cookie, data, logs and ports, gone afterwards. Sourced after
 # machine.sh.
 #
-# To use a broker that runs already, set KABAR_TEST_RABBITMQ_URL to a user that may declare exchanges and queues: then
-# nothing is installed or started for the conformance suite. Tests that kill a broker always start their own, with
-# `rabbitmq_node`.
+# To use a broker that runs already, set KABAR_TEST_RABBITMQ_URL to a user that may make exchanges and queues: then none
+# is started. Tests that kill a broker start one of their own all the same, by `rabbitmq_furnish` and `rabbitmq_node`.
 
 rabbitmq_home=
 rabbitmq_pid=
@@ -41,22 +40,108 @@ rabbitmq_install() {
   rabbitmq_programs >/dev/null
 }
 
-# rabbitmq_node HOME PORT DISTRIBUTION_PORT EPMD_PORT COMMAND…: runs `rabbitmq-server`, `rabbitmqctl` or `epmd` as one
-# node sees the world: whatever another broker on this machine uses is out of its sight. It replaces this shell.
+# rabbitmq_furnish HOME PASSWORD: what a node finds in its folder: one user, kabar, and no plugins.
+rabbitmq_furnish() (
+  umask 077
+  printf 'default_user = kabar\ndefault_pass = %s\n' "$2" >"$1/rabbitmq.conf"
+  printf '[].\n' >"$1/plugins"
+  od -An -N20 -tx1 /dev/urandom | tr -d ' \n' >"$1/.erlang.cookie"
+  # Erlang takes no cookie that others could read or its owner change.
+  chmod 400 "$1/.erlang.cookie"
+)
+
+# rabbitmq_node HOME PORT DISTRIBUTION_PORT EPMD_PORT COMMAND…: becomes `rabbitmq-server`, `rabbitmqctl` or `epmd` as one
+# node sees the world: what another broker on this machine uses is out of its sight.
 rabbitmq_node() {
   local home=$1 port=$2 distribution=$3 epmd=$4 programs
   shift 4
   programs=$(rabbitmq_programs)
-  # None of the caller's RABBITMQ_* or ERL_* variables may lead it elsewhere.
-  local as_user=(env --ignore-environment "PATH=$programs:$PATH" "HOME=$home" LANG=C.UTF-8 LC_ALL=C.UTF-8
+  # None of the caller's RABBITMQ_* or ERL_* variables may lead it elsewhere. Input is allowed to the start script and
+  # then not taken: otherwise a shell stays between us and the node, and a signal would end that alone.
+  local clean=(env --ignore-environment "PATH=$programs:$PATH" "HOME=$home" LANG=C.UTF-8 LC_ALL=C.UTF-8
     "ERL_EPMD_PORT=$epmd" ERL_EPMD_ADDRESS=127.0.0.1
     "RABBITMQ_NODENAME=kabar-$port@localhost" RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 "RABBITMQ_NODE_PORT=$port"
     "RABBITMQ_DIST_PORT=$distribution" "RABBITMQ_MNESIA_BASE=$home/data" "RABBITMQ_LOG_BASE=$home/log"
     "RABBITMQ_CONF_ENV_FILE=$home/none" "RABBITMQ_CONFIG_FILE=$home/rabbitmq"
-    "RABBITMQ_ENABLED_PLUGINS_FILE=$home/plugins" "RABBITMQ_PID_FILE=$home/pid"
-    "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -kernel inet_dist_use_interface {127,0,0,1}"
-    # Without this, a shell stands between us and the node, which a signal would end alone.
-    RABBITMQ_ALLOW_INPUT=true)
+    "RABBITMQ_ENABLED_PLUGINS_FILE=$home/plugins" "RABBITMQ_PID_FILE=$home/pid" RABBITMQ_ALLOW_INPUT=true
+    "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -kernel inet_dist_use_interface {127,0,0,1}")
   cd "$home"
-  exec "${as_user[@]}" "$@"
+  exec "${clean[@]}" "$@"
+}
+
+# Starts a broker and exports KABAR_TEST_RABBITMQ_URL. With keep=yes it outlives this shell; otherwise it ends with it,
+# even if the shell is killed.
+rabbitmq_start() {
+  if [ -n "${KABAR_TEST_RABBITMQ_URL:-}" ]; then
+    say "RabbitMQ: the broker of KABAR_TEST_RABBITMQ_URL"
+    return
+  fi
+  local password attempt port distribution epmd
+  rabbitmq_home=$(mktemp -d "${TMPDIR:-/tmp}/kabar-rabbitmq.XXXXXX")
+  password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+  rabbitmq_furnish "$rabbitmq_home" "$password"
+  local bound=()
+  [ "${keep:-no}" = yes ] || bound=(setpriv --pdeathsig=KILL)
+  for attempt in 1 2 3 4 5; do
+    # Another process may still take a port before the broker does; it then ends, and others are tried.
+    port=$(random_port) distribution=$(random_port) epmd=$(random_port)
+    if ! port_is_free "$port" || ! port_is_free "$distribution" || ! port_is_free "$epmd"; then
+      continue
+    fi
+    (rabbitmq_node "$rabbitmq_home" "$port" "$distribution" "$epmd" "${bound[@]}" epmd) \
+      </dev/null >>"$rabbitmq_home/output" 2>&1 &
+    rabbitmq_epmd_pid=$!
+    (rabbitmq_node "$rabbitmq_home" "$port" "$distribution" "$epmd" "${bound[@]}" rabbitmq-server) \
+      </dev/null >>"$rabbitmq_home/output" 2>&1 &
+    rabbitmq_pid=$!
+    if rabbitmq_is_ready "$port"; then
+      export KABAR_TEST_RABBITMQ_URL="amqp://kabar:$password@127.0.0.1:$port"
+      say "RabbitMQ: $(basename "$(dirname "$(rabbitmq_programs)")"), port $port"
+      return
+    fi
+    rabbitmq_kill
+  done
+  say "RabbitMQ did not start; the end of what it said:"
+  tail -n 20 "$rabbitmq_home/output" >&2
+  return 1
+}
+
+# rabbitmq_is_ready PORT: waits until the broker listens, which it does last, as long as it runs and at most a minute.
+rabbitmq_is_ready() {
+  local tries
+  for ((tries = 0; tries < 600; tries++)); do
+    kill -0 "$rabbitmq_pid" 2>/dev/null || return 1
+    # On the port alone, another server may answer.
+    if [ -s "$rabbitmq_home/pid" ] && ! port_is_free "$1"; then
+      return 0
+    fi
+    sleep 0.1
+  done
+  return 1
+}
+
+# Its data goes with it, so there is nothing to end in good order.
+rabbitmq_kill() {
+  local pid
+  for pid in $rabbitmq_pid $rabbitmq_epmd_pid; do
+    kill -s KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+  rabbitmq_pid=
+  rabbitmq_epmd_pid=
+}
+
+rabbitmq_stop() {
+  rabbitmq_kill
+  if [ -n "$rabbitmq_home" ]; then
+    rm -rf -- "$rabbitmq_home"
+    rabbitmq_home=
+  fi
+}
+
+# Says how to use and stop a broker that was kept.
+rabbitmq_kept() {
+  [ -n "$rabbitmq_pid" ] || return 0
+  say "  export KABAR_TEST_RABBITMQ_URL=$KABAR_TEST_RABBITMQ_URL"
+  say "  stop it: kill -KILL $rabbitmq_pid $rabbitmq_epmd_pid; rm -rf $rabbitmq_home"
 }

@@ -10,7 +10,7 @@ use std::{
 
 use kabar_domain::job::Door;
 use kabar_providers::{Options, Providers};
-use kabar_queue::{DatabaseQueue, Queue};
+use kabar_queue::{DatabaseQueue, Queue, RabbitQueue};
 use kabar_settings::{DatabaseUrl, QueueUrl, Settings};
 use kabar_store::{LeaseId, Place, SettlePolicy, Store, StoreOptions};
 
@@ -123,15 +123,31 @@ pub async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
     .await?)
 }
 
-/// Opens the queue as the settings say.
+/// Opens the queue as the settings say. With a ledger on SQLite its lines are made where they are missing, as the
+/// ledger's tables are; otherwise they must be there.
 ///
 /// # Errors
 /// When it cannot be reached, or its lines are missing.
 pub async fn open_queue(settings: &Settings, store: &Store) -> anyhow::Result<Queue> {
+    let queue = connect_queue(settings, store)?;
+    match &settings.ledger.url {
+        DatabaseUrl::Sqlite { .. } => queue.prepare().await?,
+        DatabaseUrl::Postgres { .. } => queue.check().await?,
+    }
+    Ok(queue)
+}
+
+/// Opens the queue as the settings say, whether its lines are there or not.
+///
+/// # Errors
+/// When the settings name none that can be used.
+pub fn connect_queue(settings: &Settings, store: &Store) -> anyhow::Result<Queue> {
     match &settings.queue.url {
         QueueUrl::Database => Ok(Queue::Database(DatabaseQueue::new(store.clone()))),
-        QueueUrl::RabbitMq { .. } | QueueUrl::Sqs { .. } => anyhow::bail!(
-            "KABAR_QUEUE_URL: this version has only the queue in the ledger; set it to database: or leave it out"
+        QueueUrl::RabbitMq { url } => Ok(Queue::RabbitMq(RabbitQueue::new(url.expose(), RabbitQueue::EXCHANGE)?)),
+        QueueUrl::Sqs { .. } => anyhow::bail!(
+            "KABAR_QUEUE_URL: this version has no Amazon SQS; set it to database:, or to the amqp:// URL of a RabbitMQ \
+             broker"
         ),
     }
 }

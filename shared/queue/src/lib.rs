@@ -143,6 +143,17 @@ impl Queue {
         }
     }
 
+    /// Whether every line is there, for workers to begin.
+    ///
+    /// # Errors
+    /// [`QueueError::Missing`] with the name of the first that is not; or when the backend cannot be reached.
+    pub async fn check(&self) -> QueueResult<()> {
+        for line in Line::ALL {
+            self.ready(line).await?;
+        }
+        Ok(())
+    }
+
     /// Puts items into a line; durable when answered. Split into as many calls as the backend needs.
     ///
     /// # Errors

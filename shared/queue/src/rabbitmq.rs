@@ -67,18 +67,6 @@ impl RabbitQueue {
         })))
     }
 
-    /// Whether every line's queue is there.
-    ///
-    /// # Errors
-    /// [`Missing`](crate::QueueError::Missing) with the name of the first that is not; or when the broker cannot be
-    /// reached.
-    pub async fn check(&self) -> QueueResult<()> {
-        for line in Line::ALL {
-            self.0.lines.ready(line).await?;
-        }
-        Ok(())
-    }
-
     pub(crate) const fn limits(&self) -> Limits {
         Limits { batch_items: BATCH_ITEMS, body_bytes: BODY_BYTES }
     }

@@ -30,6 +30,10 @@ pub enum LogsError {
     AlreadyStarted(#[from] tracing_subscriber::util::TryInitError),
 }
 
+/// Libraries that log what they also hand over as errors, some of it with bodies of items. Silent unless the filter names
+/// them.
+const SILENT: &str = "lapin=off";
+
 /// Starts logging what `filter` lets through, such as `info` or `info,kabar=debug`. Once per process.
 ///
 /// # Errors
@@ -47,7 +51,8 @@ fn subscriber<W>(filter: &str, format: LogFormat, colours: bool, writer: W) -> R
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let parsed = EnvFilter::try_new(filter);
+    // Checked by itself, for its own words; of two levels for one module, the later counts.
+    let parsed = EnvFilter::try_new(filter).and_then(|_| EnvFilter::try_new(format!("{SILENT},{filter}")));
     let parsed = parsed.map_err(|source| LogsError::Filter { filter: filter.to_owned(), source })?;
     let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_ansi(colours).with_writer(writer);
     Ok(match format {
@@ -105,6 +110,17 @@ mod tests {
         let logged = logged(LogFormat::Text);
         assert!(logged.contains("INFO send{message_id=7}") && logged.contains("decision=\"accepted\""), "{logged}");
         assert!(!logged.contains('\u{1b}') && !logged.contains("held back"), "{logged}");
+    }
+
+    #[test]
+    fn libraries_are_silent_unless_they_are_named() {
+        for (filter, expected) in [("info", false), ("debug", false), ("info,lapin=warn", true)] {
+            let written = Arc::new(Mutex::new(Vec::new()));
+            let writer = Writer(Arc::clone(&written));
+            let subscriber = subscriber(filter, LogFormat::Text, false, move || writer.clone()).unwrap();
+            tracing::subscriber::with_default(subscriber, || tracing::warn!(target: "lapin::channel", "a body"));
+            assert_eq!(!written.lock().unwrap().is_empty(), expected, "{filter}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) async fn run(_: MigrateArgs, common: &Common) -> anyhow::Result<()> {
     let settings = ledger::settings(common)?;
     let store = context::connect_store(&settings).await?;
     store.migrate().await?;
-    let queue = context::open_queue(&settings, &store).await?;
+    let queue = context::connect_queue(&settings, &store)?;
     queue.prepare().await?;
     queue.close().await;
     store.close().await;

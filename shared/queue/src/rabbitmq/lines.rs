@@ -43,74 +43,83 @@ impl Lines {
     /// Declares what is missing. What is there stays as it is, whoever made it: declaring it again with other arguments
     /// would be an error.
     pub(super) async fn prepare(&self) -> QueueResult<()> {
-        let result = async {
-            if is_missing(self.ask(async |channel| self.declare_exchange(channel, true).await).await)? {
-                self.ask(async |channel| self.declare_exchange(channel, false).await).await?;
+        self.declare().await.map_err(trouble::of("preparing its lines"))
+    }
+
+    async fn declare(&self) -> Result<(), Trouble> {
+        let exchange = self.exchange.as_str();
+        if is_missing(self.ask(|channel| declare_exchange(channel, exchange, Passive(true))).await)? {
+            self.ask(|channel| declare_exchange(channel, exchange, Passive(false))).await?;
+        }
+        for line in Line::ALL {
+            let queue = &queue_name(exchange, line);
+            if is_missing(self.ask(|channel| look(channel, queue)).await)? {
+                self.ask(|channel| make(channel, queue)).await?;
             }
-            for line in Line::ALL {
-                let name = queue_name(&self.exchange, line);
-                if is_missing(self.ask(async |channel| look(channel, &name).await).await)? {
-                    self.ask(async |channel| make(channel, &name).await).await?;
-                }
-                self.ask(async |channel| self.bind(channel, &name, line).await).await?;
-            }
-            Ok(())
-        };
-        result.await.map_err(trouble::of("preparing its lines"))
+            self.ask(|channel| bind(channel, exchange, queue, line)).await?;
+        }
+        Ok(())
     }
 
     /// How many items of a line can be taken now.
     pub(super) async fn ready(&self, line: Line) -> QueueResult<u64> {
-        let name = queue_name(&self.exchange, line);
-        let ready = self.ask(async |channel| look(channel, &name).await).await;
-        ready.map(u64::from).map_err(|trouble| missing_or(trouble, name, "counting the items of a line"))
+        let queue = queue_name(&self.exchange, line);
+        let ready = self.ask(|channel| look(channel, &queue)).await;
+        ready.map(u64::from).map_err(|trouble| missing_or(trouble, queue, "counting the items of a line"))
     }
 
     pub(super) async fn purge(&self, line: Line) -> QueueResult<()> {
-        let name = queue_name(&self.exchange, line);
-        let purged = self.ask(async |channel| {
-            call(channel.queue_purge(name.as_str().into(), QueuePurgeOptions::default())).await
-        });
-        purged.await.map(|_| ()).map_err(|trouble| missing_or(trouble, name, "purging a line"))
+        let queue = queue_name(&self.exchange, line);
+        let purged = self.ask(|channel| purge(channel, &queue)).await;
+        purged.map_err(|trouble| missing_or(trouble, queue, "purging a line"))
     }
 
     /// Asks on the channel for questions, which is opened anew after an error.
-    async fn ask<T>(&self, question: impl AsyncFnOnce(&Channel) -> Result<T, Trouble>) -> Result<T, Trouble> {
+    async fn ask<T, Answer>(&self, question: impl FnOnce(Channel) -> Answer) -> Result<T, Trouble>
+    where
+        Answer: Future<Output = Result<T, Trouble>>,
+    {
         let mut slot = self.channel.lock().await;
         let channel = match slot.take().filter(|channel| channel.status().connected()) {
             Some(channel) => channel,
             None => self.link.channel().await?,
         };
-        let answer = question(&channel).await?;
+        let answer = question(channel.clone()).await?;
         *slot = Some(channel);
         Ok(answer)
     }
+}
 
-    async fn declare_exchange(&self, channel: &Channel, passive: bool) -> Result<(), Trouble> {
-        let options = ExchangeDeclareOptions { durable: true, passive, ..ExchangeDeclareOptions::default() };
-        let name = self.exchange.as_str().into();
-        call(channel.exchange_declare(name, ExchangeKind::Direct, options, FieldTable::default())).await
-    }
+/// Whether to ask only if it is there.
+struct Passive(bool);
 
-    async fn bind(&self, channel: &Channel, name: &str, line: Line) -> Result<(), Trouble> {
-        let (exchange, key) = (self.exchange.as_str().into(), line.as_str().into());
-        call(channel.queue_bind(name.into(), exchange, key, QueueBindOptions::default(), FieldTable::default())).await
-    }
+async fn declare_exchange(channel: Channel, exchange: &str, Passive(passive): Passive) -> Result<(), Trouble> {
+    let options = ExchangeDeclareOptions { durable: true, passive, ..ExchangeDeclareOptions::default() };
+    call(channel.exchange_declare(exchange.into(), ExchangeKind::Direct, options, FieldTable::default())).await
+}
+
+async fn bind(channel: Channel, exchange: &str, queue: &str, line: Line) -> Result<(), Trouble> {
+    let (options, key) = (QueueBindOptions::default(), line.as_str().into());
+    call(channel.queue_bind(queue.into(), exchange.into(), key, options, FieldTable::default())).await
+}
+
+async fn purge(channel: Channel, queue: &str) -> Result<(), Trouble> {
+    call(channel.queue_purge(queue.into(), QueuePurgeOptions::default())).await.map(|_| ())
 }
 
 /// The number of items of a queue that can be taken now.
-async fn look(channel: &Channel, name: &str) -> Result<u32, Trouble> {
+async fn look(channel: Channel, queue: &str) -> Result<u32, Trouble> {
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let queue = call(channel.queue_declare(name.into(), options, FieldTable::default())).await?;
-    Ok(queue.message_count())
+    let there = call(channel.queue_declare(queue.into(), options, FieldTable::default())).await?;
+    Ok(there.message_count())
 }
 
-async fn make(channel: &Channel, name: &str) -> Result<(), Trouble> {
+async fn make(channel: Channel, queue: &str) -> Result<(), Trouble> {
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString(LongString::from("quorum")));
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
-    call(channel.queue_declare(name.into(), options, arguments)).await?;
+    call(channel.queue_declare(queue.into(), options, arguments)).await?;
     Ok(())
 }
 

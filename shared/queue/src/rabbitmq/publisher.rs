@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{TryStreamExt as _, stream::FuturesUnordered};
 use lapin::{
     BasicProperties, Channel, Confirmation,
     options::{BasicPublishOptions, ConfirmSelectOptions},
@@ -68,11 +68,15 @@ impl Publisher {
             Some(channel) => channel,
             None => self.open().await?,
         };
-        stream::iter(bodies)
-            .map(|body| self.publish_one(&channel, line, body))
-            .buffer_unordered(MOST_UNCONFIRMED)
-            .try_collect::<()>()
-            .await?;
+        let mut unconfirmed = FuturesUnordered::new();
+        for body in bodies {
+            if unconfirmed.len() == MOST_UNCONFIRMED {
+                unconfirmed.try_next().await?;
+            }
+            unconfirmed.push(self.publish_one(&channel, line, body));
+        }
+        while unconfirmed.try_next().await?.is_some() {}
+        drop(unconfirmed);
         *slot = Some(channel);
         Ok(())
     }
