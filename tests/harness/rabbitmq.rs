@@ -1,6 +1,7 @@
 //! Brokers for tests: names of a test's own on the shared broker, and private brokers that a test may kill.
 
 use std::{
+    error::Error,
     net::TcpListener,
     path::Path,
     process::{Output, Stdio},
@@ -119,6 +120,17 @@ pub async fn publish_jobs(url: &str, exchange: &str, jobs: &[(&[u8], Option<&str
     connection.close(200, "OK".into()).await.expect("the connection closes");
 }
 
+/// An error with its causes, as a user reads it.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// A broker of a test's own, which may be killed and started again. Ends when it is dropped.
 #[derive(Debug)]
 pub struct PrivateBroker {
@@ -152,6 +164,12 @@ impl PrivateBroker {
     #[must_use]
     pub fn url(&self) -> String {
         format!("amqp://kabar:{}@127.0.0.1:{}", self.password, self.ports[0])
+    }
+
+    /// The password in its address, which must be seen nowhere else.
+    #[must_use]
+    pub fn password(&self) -> &str {
+        &self.password
     }
 
     /// The queue with its usual names.
