@@ -53,7 +53,8 @@ async fn lines_that_are_missing_are_named() {
     missing(queue.check().await.unwrap_err(), Line::Jobs);
     missing(queue.take(Line::Batches, 1, PLENTY).await.unwrap_err(), Line::Batches);
     missing(queue.purge(Line::Batches).await.unwrap_err(), Line::Batches);
-    queue.publish(Line::Batches, &bodies(1)).await.unwrap_err();
+    let error = chain(&queue.publish(Line::Batches, &bodies(1)).await.unwrap_err());
+    assert!(error.contains(exchange.name()) && error.contains("kabar migrate"), "{error}");
     queue.prepare().await.unwrap();
     queue.check().await.unwrap();
     queue.publish(Line::Batches, &bodies(1)).await.unwrap();

@@ -1,8 +1,10 @@
 //! The broker dies, stops, cuts connections or has no room: what it confirmed is taken, and publishers and takers go on by
 //! themselves.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -10,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kabar_queue::{Line, Queue};
+use kabar_queue::{Line, Queue, RabbitQueue};
 use kabar_tests::{PrivateBroker, eventually, rabbitmq::chain};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -168,4 +170,23 @@ async fn a_broker_without_room_or_away_is_told_of_in_time() {
     let again =
         eventually(WITHIN, async || other.take(Line::Jobs, 1, Duration::ZERO).await.ok().filter(|it| !it.is_empty()));
     assert_eq!(again.await[0].body, taken[0].body, "what was not settled in time comes again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs RabbitMQ: run tests/run"]
+async fn an_encrypted_connection_trusts_whom_it_is_told_to() {
+    let broker = PrivateBroker::start().await;
+    let connect = |url: &str| Queue::RabbitMq(RabbitQueue::new(url, RabbitQueue::EXCHANGE).unwrap());
+    let error = chain(&connect(&broker.tls_url()).prepare().await.unwrap_err());
+    assert!(error.contains("certificate") && !error.contains(broker.password()), "{error}");
+    let trusting = |file: &Path| format!("{}?cacertfile={}", broker.tls_url(), file.display());
+    let error = chain(&connect(&trusting(Path::new("/nowhere/ca.pem"))).prepare().await.unwrap_err());
+    assert!(error.contains("cacertfile") && !error.contains(broker.password()), "{error}");
+    let queue = connect(&trusting(&broker.authority()));
+    queue.prepare().await.unwrap();
+    queue.publish(Line::Jobs, &["one".to_owned()]).await.unwrap();
+    let taken = queue.take(Line::Jobs, 1, WITHIN).await.unwrap();
+    assert_eq!(taken[0].body, b"one");
+    queue.acknowledge(&taken).await.unwrap();
+    queue.close().await;
 }

@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Output, Stdio},
     time::Duration,
 };
@@ -138,6 +138,7 @@ pub struct PrivateBroker {
     password: String,
     /// Of the broker, of its distribution and of the port mapper.
     ports: [u16; 3],
+    tls_port: u16,
     node: Option<Child>,
     /// The port mapper.
     _epmd: Child,
@@ -152,10 +153,12 @@ impl PrivateBroker {
         let home = tempfile::tempdir().expect("a temporary folder can be made");
         let password = format!("{:032x}", fastrand::u128(..));
         let ports = [(); 3].map(|()| free_port());
-        let furnished = service(&["rabbitmq_furnish", &home.path().to_string_lossy(), &password]).output().await;
+        let tls_port = free_port();
+        let folder = home.path().to_string_lossy();
+        let furnished = service(&["rabbitmq_furnish", &folder, &password, &tls_port.to_string()]).output().await;
         assert!(furnished.expect("a shell starts").status.success(), "the broker's folder cannot be furnished");
         let epmd = spawn(node(home.path(), &ports, &["epmd"]));
-        let mut broker = Self { home, password, ports, node: None, _epmd: epmd };
+        let mut broker = Self { home, password, ports, tls_port, node: None, _epmd: epmd };
         broker.start_again().await;
         broker
     }
@@ -164,6 +167,18 @@ impl PrivateBroker {
     #[must_use]
     pub fn url(&self) -> String {
         format!("amqp://kabar:{}@127.0.0.1:{}", self.password, self.ports[0])
+    }
+
+    /// Its address for encrypted connections, with a certificate that nobody trusts by themselves.
+    #[must_use]
+    pub fn tls_url(&self) -> String {
+        format!("amqps://kabar:{}@127.0.0.1:{}", self.password, self.tls_port)
+    }
+
+    /// The certificate of the authority that signed the one of [`Self::tls_url`].
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.home.path().join("ca.pem")
     }
 
     /// The password in its address, which must be seen nowhere else.

@@ -40,7 +40,8 @@ rabbitmq_install() {
   rabbitmq_programs >/dev/null
 }
 
-# rabbitmq_furnish HOME PASSWORD: what a node finds in its folder: one user, kabar, and no plugins.
+# rabbitmq_furnish HOME PASSWORD [TLS_PORT]: what a node finds in its folder: one user, kabar, and no plugins; with
+# TLS_PORT, also a certificate by an authority of its own, ca.pem.
 rabbitmq_furnish() (
   umask 077
   printf 'default_user = kabar\ndefault_pass = %s\n' "$2" >"$1/rabbitmq.conf"
@@ -48,6 +49,15 @@ rabbitmq_furnish() (
   od -An -N20 -tx1 /dev/urandom | tr -d ' \n' >"$1/.erlang.cookie"
   # Erlang takes no cookie that others could read or its owner change.
   chmod 400 "$1/.erlang.cookie"
+  [ -n "${3:-}" ] || return 0
+  cd "$1"
+  local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+  openssl req -x509 "${key[@]}" -keyout ca.key -out ca.pem -days 2 -subj '/CN=kabar tests'
+  openssl req "${key[@]}" -keyout node.key -out node.request -subj '/CN=localhost' \
+    -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1'
+  openssl x509 -req -in node.request -CA ca.pem -CAkey ca.key -CAcreateserial -copy_extensions copy -days 2 -out node.pem
+  printf '%s\n' "listeners.ssl.1 = 127.0.0.1:$3" "ssl_options.cacertfile = $1/ca.pem" \
+    "ssl_options.certfile = $1/node.pem" "ssl_options.keyfile = $1/node.key" >>rabbitmq.conf
 )
 
 # rabbitmq_node HOME PORT DISTRIBUTION_PORT EPMD_PORT COMMAND…: becomes `rabbitmq-server`, `rabbitmqctl` or `epmd` as one

@@ -50,6 +50,8 @@ impl Publisher {
             return Ok(());
         }
         let published = match timeout(PUBLISH_WITHIN, self.publish_on_channel(line, bodies)).await {
+            // An exchange that is missing closes the channel instead.
+            Ok(Err(trouble)) if trouble.is_not_found() => Err(self.unroutable(line)),
             Ok(published) => published,
             Err(_) if self.link.is_blocked().await => Err(Trouble::Blocked),
             Err(_) => Err(Trouble::NoAnswer(PUBLISH_WITHIN)),
@@ -89,15 +91,19 @@ impl Publisher {
     }
 
     async fn publish_one(&self, channel: &Channel, line: Line, body: &str) -> Result<(), Trouble> {
-        let (exchange, key) = (self.exchange.as_str(), line.as_str());
+        let (exchange, key) = (self.exchange.as_str().into(), line.as_str().into());
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
-        let publishing = channel.basic_publish(exchange.into(), key.into(), options, body.as_bytes(), properties);
+        let publishing = channel.basic_publish(exchange, key, options, body.as_bytes(), properties);
         match publishing.await?.await? {
             Confirmation::Ack(None) => Ok(()),
             // The broker confirms what it sends back, too.
-            Confirmation::Ack(Some(_)) => Err(Trouble::Unroutable { exchange: exchange.to_owned(), key }),
+            Confirmation::Ack(Some(_)) => Err(self.unroutable(line)),
             Confirmation::Nack(_) | Confirmation::NotRequested => Err(Trouble::Refused),
         }
+    }
+
+    fn unroutable(&self, line: Line) -> Trouble {
+        Trouble::Unroutable { exchange: self.exchange.clone(), key: line.as_str() }
     }
 }
