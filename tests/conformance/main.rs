@@ -1,4 +1,5 @@
 //! One suite per port, run on every implementation of it. A known gap is a named test.
 
 mod queue;
+mod rabbitmq;
 mod store;

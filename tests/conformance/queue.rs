@@ -9,12 +9,14 @@ use std::{
 };
 
 use kabar_queue::{DatabaseQueue, Delivery, Line, Queue, QueueError, Ticket};
-use kabar_tests::{LedgerKind, TestLedger, TestSqs, Time};
+use kabar_tests::{FreshExchange, LedgerKind, TestLedger, TestSqs, Time};
 
 /// A queue under test, and what a check needs of it beside the port.
 enum Backend {
     /// In a ledger with a manual clock.
     Database(TestLedger),
+    /// On a RabbitMQ broker that others share.
+    RabbitMq(FreshExchange),
     /// On the server for Amazon SQS.
     Sqs(TestSqs),
 }
@@ -31,6 +33,10 @@ impl Backend {
         Self::Database(TestLedger::open(kind, Time::Manual).await)
     }
 
+    async fn on_rabbitmq() -> Self {
+        Self::RabbitMq(FreshExchange::make().await)
+    }
+
     async fn on_sqs() -> Self {
         let sqs = TestSqs::fresh();
         sqs.open().await.prepare().await.unwrap();
@@ -41,6 +47,7 @@ impl Backend {
     async fn connect(&self) -> Queue {
         match self {
             Self::Database(ledger) => Queue::Database(DatabaseQueue::new(ledger.reopen().await)),
+            Self::RabbitMq(exchange) => exchange.connect(),
             Self::Sqs(sqs) => sqs.open().await,
         }
     }
@@ -52,7 +59,7 @@ impl Backend {
                 drop(before);
                 ledger.store().close().await;
             }
-            Self::Sqs(_) => before.close().await,
+            Self::RabbitMq(_) | Self::Sqs(_) => before.close().await,
         }
         self.connect().await
     }
@@ -61,6 +68,8 @@ impl Backend {
     async fn pass_hidden_time(&self) {
         match self {
             Self::Database(ledger) => ledger.clock().advance_ms(HIDDEN_AT_MOST_MS),
+            // What a process took goes back as soon as its connections end.
+            Self::RabbitMq(_) => {}
             Self::Sqs(sqs) => sqs.pass_hidden_time().await,
         }
     }
@@ -109,6 +118,7 @@ macro_rules! every_check_on {
 // The backends.
 every_check_on!(sqlite, [], Backend::in_ledger(LedgerKind::Sqlite));
 every_check_on!(postgres, [#[ignore = "needs PostgreSQL: run tests/run"]], Backend::in_ledger(LedgerKind::Postgres));
+every_check_on!(rabbitmq, [#[ignore = "needs RabbitMQ: run tests/run"]], Backend::on_rabbitmq());
 every_check_on!(sqs, [#[ignore = "needs a server for Amazon SQS: run tests/run"]], Backend::on_sqs());
 
 async fn published_items_are_taken_as_they_were(backend: Backend) {

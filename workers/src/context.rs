@@ -10,7 +10,7 @@ use std::{
 
 use kabar_domain::job::Door;
 use kabar_providers::{Options, Providers};
-use kabar_queue::{DatabaseQueue, Queue, SqsOptions, SqsQueue};
+use kabar_queue::{DatabaseQueue, Queue, RabbitQueue, SqsOptions, SqsQueue};
 use kabar_settings::{DatabaseUrl, QueueUrl, Settings};
 use kabar_store::{LeaseId, Place, SettlePolicy, Store, StoreOptions};
 
@@ -142,16 +142,14 @@ pub async fn open_queue(settings: &Settings, store: &Store) -> anyhow::Result<Qu
 /// # Errors
 /// When the settings name none that can be used.
 pub async fn connect_queue(settings: &Settings, store: &Store) -> anyhow::Result<Queue> {
-    match &settings.queue.url {
-        QueueUrl::Database => Ok(Queue::Database(DatabaseQueue::new(store.clone()))),
+    Ok(match &settings.queue.url {
+        QueueUrl::Database => Queue::Database(DatabaseQueue::new(store.clone())),
+        QueueUrl::RabbitMq { url } => Queue::RabbitMq(RabbitQueue::new(url.expose(), RabbitQueue::EXCHANGE)?),
         QueueUrl::Sqs { prefix } => {
             let body_limit_bytes = settings.queue.sqs_body_limit_bytes;
-            Ok(Queue::Sqs(SqsQueue::open(SqsOptions { body_limit_bytes, ..SqsOptions::new(prefix) }).await?))
+            Queue::Sqs(SqsQueue::open(SqsOptions { body_limit_bytes, ..SqsOptions::new(prefix) }).await?)
         }
-        QueueUrl::RabbitMq { .. } => anyhow::bail!(
-            "KABAR_QUEUE_URL: this version has the queue in the ledger and Amazon SQS; set it to database: or sqs://PREFIX"
-        ),
-    }
+    })
 }
 
 /// The providers as the settings say.

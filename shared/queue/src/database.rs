@@ -79,7 +79,8 @@ fn ids(deliveries: &[Delivery]) -> Vec<i64> {
         .iter()
         .filter_map(|delivery| match delivery.handle {
             Handle::Database(id) => Some(id),
-            Handle::Sqs { .. } => None,
+            // Taken from another queue.
+            Handle::RabbitMq(_) | Handle::Sqs { .. } => None,
         })
         .collect()
 }

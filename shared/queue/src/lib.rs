@@ -7,12 +7,14 @@
 //! in the conformance suite, and a service in `deploy/compose.yaml`.
 
 mod database;
+mod rabbitmq;
 mod sqs;
 mod ticket;
 
 use std::time::Duration;
 
 pub use database::DatabaseQueue;
+pub use rabbitmq::RabbitQueue;
 pub use sqs::{MAX_SQS_BODY_BYTES, SqsOptions, SqsQueue, SqsServer};
 pub use ticket::Ticket;
 
@@ -63,6 +65,8 @@ pub struct Delivery {
 enum Handle {
     /// The item's id in the ledger.
     Database(i64),
+    /// The channel that it came on, and its number there.
+    RabbitMq(rabbitmq::Tag),
     /// The line that it came from, and what SQS gave with it: the receipt changes with each time that it is received.
     Sqs {
         /// Its line.
@@ -127,6 +131,8 @@ pub type QueueResult<T> = Result<T, QueueError>;
 pub enum Queue {
     /// In the ledger.
     Database(DatabaseQueue),
+    /// On a RabbitMQ broker.
+    RabbitMq(RabbitQueue),
     /// On Amazon SQS.
     Sqs(SqsQueue),
 }
@@ -137,6 +143,7 @@ impl Queue {
     pub fn limits(&self) -> Limits {
         match self {
             Self::Database(queue) => queue.limits(),
+            Self::RabbitMq(queue) => queue.limits(),
             Self::Sqs(queue) => queue.limits(),
         }
     }
@@ -151,6 +158,7 @@ impl Queue {
             // Its table comes with the ledger's.
             Self::Database(_) => Ok(()),
             Self::Sqs(queue) => queue.prepare().await,
+            Self::RabbitMq(queue) => queue.prepare().await,
         }
     }
 
@@ -176,7 +184,7 @@ impl Queue {
             Self::Database(_) if body.contains('\0') => {
                 Err(QueueError::Unfit { why: "the ledger keeps no character U+0000".to_owned() })
             }
-            Self::Database(_) => Ok(()),
+            Self::Database(_) | Self::RabbitMq(_) => Ok(()),
             Self::Sqs(_) => sqs::can_carry(body),
         }
     }
@@ -191,6 +199,7 @@ impl Queue {
         for bodies in bodies.chunks(self.limits().batch_items) {
             match self {
                 Self::Database(queue) => queue.publish(line, bodies).await?,
+                Self::RabbitMq(queue) => queue.publish(line, bodies).await?,
                 Self::Sqs(queue) => queue.publish(line, bodies).await?,
             }
         }
@@ -204,6 +213,7 @@ impl Queue {
     pub async fn take(&self, line: Line, most: usize, wait: Duration) -> QueueResult<Vec<Delivery>> {
         match self {
             Self::Database(queue) => queue.take(line, most, wait).await,
+            Self::RabbitMq(queue) => queue.take(line, most, wait).await,
             Self::Sqs(queue) => queue.take(line, most, wait).await,
         }
     }
@@ -215,6 +225,7 @@ impl Queue {
     pub async fn acknowledge(&self, deliveries: &[Delivery]) -> QueueResult<()> {
         match self {
             Self::Database(queue) => queue.acknowledge(deliveries).await,
+            Self::RabbitMq(queue) => queue.acknowledge(deliveries).await,
             Self::Sqs(queue) => queue.acknowledge(deliveries).await,
         }
     }
@@ -226,6 +237,7 @@ impl Queue {
     pub async fn release(&self, deliveries: &[Delivery]) -> QueueResult<()> {
         match self {
             Self::Database(queue) => queue.release(deliveries).await,
+            Self::RabbitMq(queue) => queue.release(deliveries).await,
             Self::Sqs(queue) => queue.release(deliveries).await,
         }
     }
@@ -237,6 +249,7 @@ impl Queue {
     pub async fn ready(&self, line: Line) -> QueueResult<u64> {
         match self {
             Self::Database(queue) => queue.ready(line).await,
+            Self::RabbitMq(queue) => queue.ready(line).await,
             Self::Sqs(queue) => queue.ready(line).await,
         }
     }
@@ -246,6 +259,7 @@ impl Queue {
         match self {
             // The ledger's connections are the store's to close, and its items come back by themselves.
             Self::Database(_) => {}
+            Self::RabbitMq(queue) => queue.close().await,
             Self::Sqs(queue) => queue.close().await,
         }
     }
@@ -257,6 +271,7 @@ impl Queue {
     pub async fn purge(&self, line: Line) -> QueueResult<()> {
         match self {
             Self::Database(queue) => queue.purge(line).await,
+            Self::RabbitMq(queue) => queue.purge(line).await,
             Self::Sqs(queue) => queue.purge(line).await,
         }
     }

@@ -32,7 +32,7 @@ pub enum LogsError {
 
 /// Libraries that log what they also hand over as errors, some of it with bodies of items. Silent unless the filter names
 /// them.
-const SILENT: &str = "aws_smithy_runtime=off,aws_sdk_sqs=off";
+const SILENT: &str = "lapin=off,aws_smithy_runtime=off,aws_sdk_sqs=off";
 
 /// Starts logging what `filter` lets through, such as `info` or `info,kabar=debug`. Once per process.
 ///

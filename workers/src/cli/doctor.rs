@@ -147,7 +147,10 @@ async fn check_disk(store: &Store) -> anyhow::Result<()> {
 }
 
 async fn check_queue(settings: &Settings, store: &Store) -> anyhow::Result<u64> {
-    Ok(context::open_queue(settings, store).await?.ready(Line::Jobs).await?)
+    let queue = context::open_queue(settings, store).await?;
+    let ready = queue.ready(Line::Jobs).await;
+    queue.close().await;
+    Ok(ready?)
 }
 
 async fn check_workers(findings: &mut Findings, store: &Store) {
