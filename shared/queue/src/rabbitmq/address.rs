@@ -112,11 +112,11 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_without_the_password() {
         let cases = [
-            ("amqp://kabar:secret@", "no host"),
+            ("amqp://kabar:secret@", "empty host"),
             ("amqp://kabar:secret@mq:99999", "port"),
             ("amqp://kabar:secret@mq?heartbeat=often", "invalid digit"),
             ("amqp://kabar:secret@mq?verify=verify_none", "verify is not known"),
-            ("amqp:kabar:secret", "no host"),
+            ("amqp:kabar:secret", "names no host"),
         ];
         for (text, says) in cases {
             let error = Address::parse(text).unwrap_err().to_string();
