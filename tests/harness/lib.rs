@@ -11,9 +11,11 @@ pub mod ledger;
 mod postgres;
 pub mod process;
 pub mod sandbox;
+pub mod server;
 pub mod wait;
 
 pub use fleet::{FleetOptions, TestFleet};
 pub use ledger::{LedgerKind, TestLedger, Time};
 pub use process::{Finished, Home, KabarProcess};
+pub use server::{PostgresServer, Stop};
 pub use wait::eventually;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kabar_store::{NewRecipient, Place, Store, StoreError, StoreOptions, Topic};
-use kabar_tests::{LedgerKind, TestLedger, on_both_ledgers};
+use kabar_tests::{TestLedger, on_both_ledgers};
 use serde_json::json;
 
 use super::fixtures::*;
@@ -16,6 +16,7 @@ on_both_ledgers!(
     contents_are_sealed_where_there_is_a_master_key,
     sealed_contents_need_their_key,
     text_with_a_nul_is_taken,
+    other_processes_are_noticed,
 );
 
 async fn every_statement_fits_the_tables(ledger: TestLedger) {
@@ -120,22 +121,29 @@ async fn text_with_a_nul_is_taken(ledger: TestLedger) {
     store.bury(TENANT, "jobs", "a\0b", "it holds \0").await.unwrap();
 }
 
-/// SQLite alone tells of other processes; on Postgres workers poll.
-#[test]
-fn a_sqlite_ledger_tells_of_other_processes() {
-    kabar_tests::ledger::check(LedgerKind::Sqlite, async |ledger| {
-        const PLENTY: Duration = Duration::from_secs(20);
-        let (store, other) = (ledger.store().clone(), ledger.reopen().await);
-        let noticing = tokio::spawn({
-            let store = store.clone();
-            async move { store.notice_other_processes(Duration::from_millis(5)).await }
-        });
-        // The first look rings as well.
-        store.wake().wait(Topic::IncomingJobs, PLENTY).await;
-        other.put_items("jobs", &["item".to_owned()]).await.unwrap();
-        let began = Instant::now();
-        store.wake().wait(Topic::IncomingJobs, PLENTY).await;
-        assert!(began.elapsed() < PLENTY / 2);
-        noticing.abort();
+async fn other_processes_are_noticed(ledger: TestLedger) {
+    const PLENTY: Duration = Duration::from_secs(20);
+    let (store, other) = (ledger.store().clone(), ledger.reopen().await);
+    let item = ["item".to_owned()];
+    other.put_items("jobs", &item).await.unwrap();
+    let noticing = tokio::spawn({
+        let store = store.clone();
+        async move { store.notice_other_processes(Duration::from_millis(5)).await }
     });
+    let rung = async |topic: Topic| {
+        let began = Instant::now();
+        store.wake().wait(topic, PLENTY).await;
+        assert!(began.elapsed() < PLENTY / 2, "{topic:?}");
+    };
+    // What was there at the first look counts as new.
+    rung(Topic::IncomingJobs).await;
+    other.put_items("jobs", &item).await.unwrap();
+    rung(Topic::IncomingJobs).await;
+    enqueue(&other, send("a", 1)).await;
+    rung(Topic::Jobs).await;
+    plan_all(&other).await;
+    rung(Topic::Messages).await;
+    other.append_event(PROVIDER, "{}", None).await.unwrap();
+    rung(Topic::Events).await;
+    noticing.abort();
 }
