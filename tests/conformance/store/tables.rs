@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kabar_store::{NewRecipient, Place, Store, StoreError, StoreOptions, Topic};
-use kabar_tests::{TestLedger, on_both_ledgers};
+use kabar_tests::{LedgerKind, TestLedger, Time, on_both_ledgers};
 use serde_json::json;
 
 use super::fixtures::*;
@@ -121,9 +121,25 @@ async fn text_with_a_nul_is_taken(ledger: TestLedger) {
     store.bury(TENANT, "jobs", "a\0b", "it holds \0").await.unwrap();
 }
 
+/// What a session was told is gone with the transaction, or another client's: that must not be a riddle.
+#[tokio::test]
+#[ignore = "needs PostgreSQL and PgBouncer: run tests/run"]
+async fn a_pooler_that_the_settings_do_not_name_is_told_of() {
+    let ledger = TestLedger::open(LedgerKind::Pooled, Time::System).await;
+    let options = StoreOptions { pooler: false, ..ledger.options().clone() };
+    let (one, other) = (Store::open(&options).await.unwrap(), Store::open(&options).await.unwrap());
+    let told = kabar_tests::eventually(Duration::from_secs(20), async || {
+        let results = tokio::join!(one.leases(), other.leases(), one.senders(TENANT), other.worker_lives("courier"));
+        results.0.err().or(results.1.err()).or(results.2.err()).or(results.3.err())
+    })
+    .await;
+    assert!(told.to_string().contains("ledger.pooler") && told.is_passing(), "{told}");
+}
+
 async fn other_processes_are_noticed(ledger: TestLedger) {
     const PLENTY: Duration = Duration::from_secs(20);
     let (store, other) = (ledger.store().clone(), ledger.reopen().await);
+    sender(&other, rate(20)).await;
     let item = ["item".to_owned()];
     other.put_items("jobs", &item).await.unwrap();
     let noticing = tokio::spawn({
