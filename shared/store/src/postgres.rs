@@ -124,8 +124,8 @@ impl Server {
     /// Begins a transaction.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
         let beginning = self.pool.begin_with(AssertSqlSafe(self.begin.clone()));
-        // Waiting for a connection has its own limit.
-        timeout(self.rules.silence + self.pool.options().get_acquire_timeout(), beginning).await.map_err(silent)?
+        // Waiting for a connection has a limit of its own.
+        self.rules.answer_within(self.rules.silence + self.pool.options().get_acquire_timeout(), beginning).await
     }
 
     /// Closes every connection once what runs has ended.
@@ -167,8 +167,16 @@ impl Rules {
 
     /// What a statement comes to, or an error where the server says nothing for too long.
     pub(crate) async fn answer<T>(&self, statement: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.answer_within(self.silence, statement).await
+    }
+
+    async fn answer_within<T>(
+        &self,
+        limit: Duration,
+        statement: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         let mut unanswered = Unanswered { silences: &self.silences, answered: false };
-        let answer = timeout(self.silence, statement).await;
+        let answer = timeout(limit, statement).await;
         unanswered.answered = answer.is_ok();
         answer.map_err(silent)?
     }
