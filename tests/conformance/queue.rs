@@ -14,7 +14,7 @@ use kabar_tests::{FreshExchange, LedgerKind, TestLedger, TestSqs, Time};
 /// A queue under test, and what a check needs of it beside the port.
 enum Backend {
     /// In a ledger with a manual clock.
-    Database(TestLedger),
+    Database(Box<TestLedger>),
     /// On a RabbitMQ broker that others share.
     RabbitMq(FreshExchange),
     /// On the server for Amazon SQS.
@@ -30,7 +30,7 @@ const HIDDEN_AT_MOST_MS: i64 = 120_000;
 
 impl Backend {
     async fn in_ledger(kind: LedgerKind) -> Self {
-        Self::Database(TestLedger::open(kind, Time::Manual).await)
+        Self::Database(Box::new(TestLedger::open(kind, Time::Manual).await))
     }
 
     async fn on_rabbitmq() -> Self {

@@ -16,6 +16,8 @@ pub enum LedgerKind {
     Sqlite,
     /// A database of its own on the server that `tests/run` starts.
     Postgres,
+    /// The same by way of a PgBouncer in transaction mode.
+    Pooled,
 }
 
 /// Whose time a ledger goes by.
@@ -40,6 +42,7 @@ pub struct TestLedger {
 enum LedgerHome {
     Folder(tempfile::TempDir),
     Database(FreshDatabase),
+    PooledDatabase(FreshDatabase),
 }
 
 impl TestLedger {
@@ -58,18 +61,29 @@ impl TestLedger {
     /// # Panics
     /// When it cannot be made; for Postgres also when no server is named, which `tests/run` does.
     pub async fn open(kind: LedgerKind, time: Time) -> Self {
+        let ledger = Self::empty(kind, time).await;
+        ledger.store.migrate().await.expect("the ledger can be migrated");
+        ledger
+    }
+
+    /// A place for a ledger that has no tables yet.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn empty(kind: LedgerKind, time: Time) -> Self {
         let home = match kind {
             LedgerKind::Sqlite => LedgerHome::Folder(tempfile::tempdir().expect("a temporary folder can be made")),
             LedgerKind::Postgres => LedgerHome::Database(FreshDatabase::make().await),
+            LedgerKind::Pooled => LedgerHome::PooledDatabase(FreshDatabase::make().await),
         };
         let clock = Arc::new(ManualClock::at_ms(START_MS));
         let shown: Arc<dyn Clock> = match time {
             Time::Manual => clock.clone(),
             Time::System => Arc::new(SystemClock),
         };
-        let options = StoreOptions { clock: shown, ..StoreOptions::at(home.place()) };
+        let pooler = kind == LedgerKind::Pooled;
+        let options = StoreOptions { clock: shown, pooler, ..StoreOptions::at(home.place()) };
         let store = Store::open(&options).await.expect("the ledger opens");
-        store.migrate().await.expect("the ledger can be migrated");
         Self { store, options, clock, home }
     }
 
@@ -101,6 +115,15 @@ impl TestLedger {
         &self.clock
     }
 
+    /// Where its database is reached without a pooler.
+    #[must_use]
+    pub fn direct_place(&self) -> Place {
+        match &self.home {
+            LedgerHome::PooledDatabase(database) => Place::Postgres(database.url()),
+            home => home.place(),
+        }
+    }
+
     /// What `KABAR_DATABASE_URL` must be for a process to use this ledger.
     #[must_use]
     pub fn url(&self) -> String {
@@ -116,6 +139,7 @@ impl LedgerHome {
         match self {
             Self::Folder(folder) => Place::File(PathBuf::from(folder.path()).join("kabar.db")),
             Self::Database(database) => Place::Postgres(database.url()),
+            Self::PooledDatabase(database) => Place::Postgres(database.pooled_url()),
         }
     }
 }
@@ -130,7 +154,8 @@ pub fn check(kind: LedgerKind, check: impl AsyncFnOnce(TestLedger)) {
     runtime.expect("a runtime starts").block_on(async { check(TestLedger::open(kind, Time::Manual).await).await });
 }
 
-/// Makes two tests of a check: `name::sqlite`, and `name::postgres`, which only `tests/run` runs.
+/// Makes tests of a check on both databases: `name::sqlite`, and `name::postgres` and `name::pooled` (the same by way of a
+/// pooler), which only `tests/run` runs.
 ///
 /// Either name functions that take a [`TestLedger`], or give one name and an async closure:
 ///
@@ -163,6 +188,12 @@ macro_rules! on_both_ledgers {
             fn postgres() {
                 $crate::ledger::check($crate::LedgerKind::Postgres, super::$name);
             }
+
+            #[test]
+            #[ignore = "needs PostgreSQL and PgBouncer: run tests/run"]
+            fn pooled() {
+                $crate::ledger::check($crate::LedgerKind::Pooled, super::$name);
+            }
         })+
     };
     ($name:ident, $check:expr $(,)?) => {
@@ -180,6 +211,12 @@ macro_rules! on_both_ledgers {
             fn postgres() {
                 $crate::ledger::check($crate::LedgerKind::Postgres, $check);
             }
+
+            #[test]
+            #[ignore = "needs PostgreSQL and PgBouncer: run tests/run"]
+            fn pooled() {
+                $crate::ledger::check($crate::LedgerKind::Pooled, $check);
+            }
         }
     };
 }
@@ -194,6 +231,7 @@ mod tests {
         let kind = match ledger.home {
             super::LedgerHome::Folder(_) => super::LedgerKind::Sqlite,
             super::LedgerHome::Database(_) => super::LedgerKind::Postgres,
+            super::LedgerHome::PooledDatabase(_) => super::LedgerKind::Pooled,
         };
         let other = TestLedger::open(kind, super::Time::System).await;
         ledger.store().put_items("jobs", &["item".to_owned()]).await.unwrap();

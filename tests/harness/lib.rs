@@ -13,6 +13,7 @@ pub mod process;
 pub mod rabbitmq;
 pub mod relay;
 pub mod sandbox;
+pub mod server;
 mod sqs;
 pub mod wait;
 
@@ -21,5 +22,6 @@ pub use ledger::{LedgerKind, TestLedger, Time};
 pub use process::{Finished, Home, KabarProcess};
 pub use rabbitmq::{FreshExchange, PrivateBroker};
 pub use relay::Relay;
+pub use server::{PostgresServer, Stop};
 pub use sqs::TestSqs;
 pub use wait::eventually;

@@ -8,6 +8,9 @@ use sqlx::{
 /// Names the server, with a role that may create databases. `tests/run` sets it.
 const SERVER: &str = "KABAR_TEST_POSTGRES_URL";
 
+/// Names the pooler before it. `tests/run` sets it.
+const POOLER: &str = "KABAR_TEST_POOLER_URL";
+
 /// A database of its own; dropped with this value.
 #[derive(Debug)]
 pub(crate) struct FreshDatabase {
@@ -18,9 +21,7 @@ pub(crate) struct FreshDatabase {
 impl FreshDatabase {
     /// Makes it.
     pub(crate) async fn make() -> Self {
-        let server = std::env::var(SERVER).unwrap_or_else(|_| panic!("{SERVER} is not set: run tests/run"));
-        let server: PgConnectOptions =
-            server.parse().unwrap_or_else(|error| panic!("{SERVER} is no address of a PostgreSQL server: {error}"));
+        let server = address(SERVER);
         let name = format!("kabar_test_{:016x}", fastrand::u64(..));
         let made = Self { server: Box::new(server), name };
         run(&made.server, format!("create database {}", made.name)).await.expect("a database can be created");
@@ -31,6 +32,16 @@ impl FreshDatabase {
     pub(crate) fn url(&self) -> String {
         PgConnectOptions::clone(&self.server).database(&self.name).to_url_lossy().to_string()
     }
+
+    /// Its address by way of the pooler.
+    pub(crate) fn pooled_url(&self) -> String {
+        address(POOLER).database(&self.name).to_url_lossy().to_string()
+    }
+}
+
+fn address(variable: &str) -> PgConnectOptions {
+    let url = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run tests/run"));
+    url.parse().unwrap_or_else(|error| panic!("{variable} is no address of a PostgreSQL server: {error}"))
 }
 
 impl Drop for FreshDatabase {

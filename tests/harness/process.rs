@@ -57,7 +57,7 @@ impl Home {
     /// The same, on this ledger. It should go by the machine's clock, as processes do.
     #[must_use]
     pub fn on_ledger(self, ledger: &TestLedger) -> Self {
-        self.with("KABAR_DATABASE_URL", ledger.url())
+        self.with("KABAR_DATABASE_URL", ledger.url()).with("KABAR_LEDGER_POOLER", ledger.options().pooler.to_string())
     }
 
     /// The same, with a sender named `default` that sends to this sandbox.
@@ -244,6 +244,15 @@ pub struct KabarProcess {
 }
 
 impl KabarProcess {
+    /// Its id in the system.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the process still runs")
+    }
+
     /// Where its gateway listens: `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {

@@ -34,6 +34,17 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --quiet --yes --no-install-recommends "$@"
 }
 
+# install_unstarted PACKAGE…: the same for packages with a service, which Debian would start at once.
+install_unstarted() (
+  no_start=/usr/sbin/policy-rc.d
+  if [ ! -e "$no_start" ]; then
+    trap 'as_root rm -f "$no_start"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$no_start" >/dev/null
+    as_root chmod 755 "$no_start"
+  fi
+  install_packages "$@"
+)
+
 # Puts rustup's cargo on the path of a shell that has not read its profile.
 find_cargo() {
   local tools="${CARGO_HOME:-$HOME/.cargo}/bin"

@@ -28,19 +28,10 @@ postgres_install() {
   # here, so both are switched off for as long as the installation takes.
   (
     no_cluster=/etc/postgresql-common/createcluster.d/kabar-tests.conf
-    no_start=/usr/sbin/policy-rc.d
-    written=()
-    # shellcheck disable=SC2064 # the names are meant as they are now
-    trap 'if [ "${#written[@]}" -gt 0 ]; then as_root rm -f "${written[@]}"; fi' EXIT
+    trap 'as_root rm -f "$no_cluster"' EXIT
     as_root mkdir -p "${no_cluster%/*}"
-    written+=("$no_cluster")
     printf 'create_main_cluster = false\n' | as_root tee "$no_cluster" >/dev/null
-    if [ ! -e "$no_start" ]; then
-      written+=("$no_start")
-      printf '#!/bin/sh\nexit 101\n' | as_root tee "$no_start" >/dev/null
-      as_root chmod 755 "$no_start"
-    fi
-    install_packages postgresql-15
+    install_unstarted postgresql-15
   )
   postgres_programs >/dev/null
 }

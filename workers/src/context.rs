@@ -116,6 +116,7 @@ pub async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
     Ok(Store::open(&StoreOptions {
         master_key: settings.ledger.master_key.as_ref().map(|key| *key.expose()),
         max_connections: settings.ledger.max_connections,
+        pooler: settings.ledger.pooler,
         statement_timeout: settings.ledger.statement_timeout,
         connect_timeout: settings.ledger.connect_timeout,
         ..StoreOptions::at(place)

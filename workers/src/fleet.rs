@@ -17,8 +17,11 @@ use crate::{
     steps::repeat,
 };
 
-/// How often a SQLite ledger is asked whether another process has written.
+/// How often the ledger is asked whether another process has written.
 const NOTICE_EVERY: Duration = Duration::from_millis(100);
+
+/// How long the queue and the ledger may take to say farewell.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a SQLite ledger's log is copied back into its file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -227,8 +230,14 @@ impl Fleet {
         for keeper in self.keepers.drain(..) {
             let _ = keeper.await;
         }
-        self.context.queue.close().await;
-        self.context.store.close().await;
+        // A ledger that does not answer must not keep the process from ending.
+        let closing = async {
+            self.context.queue.close().await;
+            self.context.store.close().await;
+        };
+        if tokio::time::timeout(CLOSE_WITHIN, closing).await.is_err() {
+            tracing::debug!("connections are left to end with the process");
+        }
     }
 }
 
@@ -301,19 +310,25 @@ async fn checkpoint(context: Shared) {
 /// sent: others have taken over, and a restart takes a new one.
 async fn keep_lease(context: Shared, lost: CancellationToken) {
     let settings = &context.settings.fleet;
+    let mut pause = settings.renew_every();
     loop {
-        tokio::time::sleep(settings.renew_every()).await;
-        match context.store.renew_lease(context.hold.id, settings.lease).await {
-            Ok(Some(until)) => context.hold.renewed(until),
-            Ok(None) => {
+        tokio::time::sleep(pause).await;
+        // A connection that leads nowhere must not hold up the next try, which may find a better one.
+        let renewal = context.store.renew_lease(context.hold.id, settings.lease);
+        let renewed = tokio::time::timeout(settings.renew_every(), renewal).await;
+        pause = if matches!(renewed, Ok(Ok(_))) { settings.renew_every() } else { settings.renew_every() / 10 };
+        match renewed {
+            Ok(Ok(Some(until))) => context.hold.renewed(until),
+            Ok(Ok(None)) => {
                 context.hold.renewed(0);
                 tracing::error!("this process's lease has ended: it sends nothing more and stops, to be started again");
                 lost.cancel();
                 return;
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the lease could not be renewed; trying again")
             }
+            Err(_) => tracing::warn!("the lease could not be renewed in time; trying again"),
         }
     }
 }

@@ -9,8 +9,10 @@ use crate::{MasterKey, Secret, reader::Reader};
 pub struct Ledger {
     /// Where it is.
     pub url: DatabaseUrl,
-    /// The most connections of this process to Postgres, 1 to 500.
+    /// The most connections of this process to Postgres, 2 to 500.
     pub max_connections: u32,
+    /// Whether a pooler in transaction mode stands before Postgres.
+    pub pooler: bool,
     /// The longest that one statement may take, 100 ms to 10 minutes.
     pub statement_timeout: Duration,
     /// The longest wait for a connection, 100 ms to 5 minutes.
@@ -52,6 +54,7 @@ impl Ledger {
         Some(Self {
             url: reader.get("ledger.url")?,
             max_connections: reader.get("ledger.max_connections")?,
+            pooler: reader.get("ledger.pooler")?,
             statement_timeout: reader.get("ledger.statement_timeout")?,
             connect_timeout: reader.get("ledger.connect_timeout")?,
             master_key: reader.get("ledger.master_key")?,

@@ -4,9 +4,12 @@
 //! Values go in as [`Arg`]s and lists of rows as one JSON text, so every statement is prepared once, whatever the number
 //! of rows.
 
-use sqlx::{FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction, postgres::PgRow, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, FromRow, Postgres, Sqlite, SqlitePool, Transaction, postgres::PgRow, sqlite::SqliteRow};
 
-use crate::error::{StoreError, StoreResult};
+use crate::{
+    error::{StoreError, StoreResult},
+    postgres::{Rules, Server},
+};
 
 /// The two databases, each with its native driver.
 #[derive(Clone, Debug)]
@@ -14,7 +17,7 @@ pub(crate) enum Db {
     /// One file; a single writing connection, so writers queue in this process instead of colliding in the file.
     Sqlite { writer: SqlitePool, readers: SqlitePool },
     /// A server for many processes.
-    Postgres(PgPool),
+    Postgres(Server),
 }
 
 /// A statement's text on each database.
@@ -136,33 +139,49 @@ macro_rules! bound {
 /// A transaction that may write. Dropped without [`Tx::commit`], it changes nothing.
 pub(crate) enum Tx {
     Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Transaction<'static, Postgres>, Rules),
 }
 
-/// Runs `$body` with `$c` as the connection and `$text` as the statement's text of whichever database it is.
+/// Runs the future `$body` with `$c` as the connection, `$text` as the statement's text of whichever database it is, and
+/// `$named` saying whether it may be prepared under a name, for the next time.
 macro_rules! on {
-    ($tx:expr, $sql:expr, |$c:ident, $text:ident| $body:expr) => {{
+    ($tx:expr, $sql:expr, |$c:ident, $text:ident, $named:ident| $body:expr) => {{
         let sql: Sql = $sql.into();
         match $tx {
             Tx::Sqlite(tx) => {
-                let ($c, $text) = (&mut **tx, sql.sqlite);
-                $body.map_err(|source| StoreError::statement($text, source))
+                let ($c, $text, $named) = (&mut **tx, sql.sqlite, true);
+                $body.await.map_err(|source| StoreError::statement($text, source))
             }
-            Tx::Postgres(tx) => {
-                let ($c, $text) = (&mut **tx, sql.postgres);
-                $body.map_err(|source| StoreError::statement($text, source))
+            Tx::Postgres(tx, rules) => {
+                let ($c, $text, $named) = (&mut **tx, sql.postgres, rules.keeps_sessions());
+                rules.answer($body).await.map_err(|source| StoreError::statement($text, source))
             }
         }
     }};
 }
 
+/// Reads on Postgres with the future `$body`, `$c` being the connection.
+macro_rules! read {
+    ($server:expr, |$c:ident| $body:expr) => {
+        async {
+            let server: &Server = $server;
+            let mut session = server.session().await?;
+            let $c = session.connection();
+            let rows = server.rules().answer($body).await?;
+            server.rules().answer(session.end()).await?;
+            Ok(rows)
+        }
+        .await
+    };
+}
+
 impl Tx {
     /// Runs a statement; the number of rows that it touched.
     pub(crate) async fn execute<const N: usize>(&mut self, sql: impl Into<Sql>, args: [Arg; N]) -> StoreResult<u64> {
-        on!(self, sql, |connection, text| bound!(sqlx::query(text), args)
-            .execute(connection)
-            .await
-            .map(|done| done.rows_affected()))
+        on!(self, sql, |connection, text, named| async {
+            let done = bound!(sqlx::query(text).persistent(named), args).execute(connection).await?;
+            Ok(done.rows_affected())
+        })
     }
 
     /// Every row of a statement; callers bound the number.
@@ -171,7 +190,8 @@ impl Tx {
         sql: impl Into<Sql>,
         args: [Arg; N],
     ) -> StoreResult<Vec<T>> {
-        on!(self, sql, |connection, text| bound!(sqlx::query_as(text), args).fetch_all(connection).await)
+        on!(self, sql, |connection, text, named| bound!(sqlx::query_as(text).persistent(named), args)
+            .fetch_all(connection))
     }
 
     /// The first row of a statement, if any.
@@ -180,19 +200,21 @@ impl Tx {
         sql: impl Into<Sql>,
         args: [Arg; N],
     ) -> StoreResult<Option<T>> {
-        on!(self, sql, |connection, text| bound!(sqlx::query_as(text), args).fetch_optional(connection).await)
+        on!(self, sql, |connection, text, named| bound!(sqlx::query_as(text).persistent(named), args)
+            .fetch_optional(connection))
     }
 
     /// The one row of a statement that always has one.
     pub(crate) async fn one<T: Row, const N: usize>(&mut self, sql: impl Into<Sql>, args: [Arg; N]) -> StoreResult<T> {
-        on!(self, sql, |connection, text| bound!(sqlx::query_as(text), args).fetch_one(connection).await)
+        on!(self, sql, |connection, text, named| bound!(sqlx::query_as(text).persistent(named), args)
+            .fetch_one(connection))
     }
 
     /// Makes it durable.
     pub(crate) async fn commit(self) -> StoreResult<()> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres(tx, rules) => rules.answer(tx.commit()).await,
         }
         .map_err(StoreError::Commit)
     }
@@ -209,7 +231,7 @@ impl Db {
         match self {
             // A deferred transaction that turns writer fails at once when another process writes; an immediate one waits.
             Self::Sqlite { writer, .. } => writer.begin_with("begin immediate").await.map(Tx::Sqlite),
-            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+            Self::Postgres(server) => server.begin().await.map(|tx| Tx::Postgres(tx, server.rules().clone())),
         }
         .map_err(StoreError::Begin)
     }
@@ -219,7 +241,10 @@ impl Db {
         let sql: Sql = sql.into();
         match self {
             Self::Sqlite { readers, .. } => bound!(sqlx::query_as(sql.sqlite), args).fetch_all(readers).await,
-            Self::Postgres(pool) => bound!(sqlx::query_as(sql.postgres), args).fetch_all(pool).await,
+            Self::Postgres(server) => {
+                let query = sqlx::query_as(sql.postgres).persistent(server.rules().keeps_sessions());
+                read!(server, |connection| bound!(query, args).fetch_all(connection))
+            }
         }
         .map_err(|source| StoreError::statement(sql.sqlite, source))
     }
@@ -233,7 +258,10 @@ impl Db {
         let sql: Sql = sql.into();
         match self {
             Self::Sqlite { readers, .. } => bound!(sqlx::query_as(sql.sqlite), args).fetch_optional(readers).await,
-            Self::Postgres(pool) => bound!(sqlx::query_as(sql.postgres), args).fetch_optional(pool).await,
+            Self::Postgres(server) => {
+                let query = sqlx::query_as(sql.postgres).persistent(server.rules().keeps_sessions());
+                read!(server, |connection| bound!(query, args).fetch_optional(connection))
+            }
         }
         .map_err(|source| StoreError::statement(sql.sqlite, source))
     }
@@ -244,7 +272,11 @@ impl Db {
         let sql: Sql = sql.into();
         match self {
             Self::Sqlite { readers, .. } => readers.prepare(sql.sqlite.into_sql_str()).await.map(drop),
-            Self::Postgres(pool) => pool.prepare(sql.postgres.into_sql_str()).await.map(drop),
+            Self::Postgres(server) => {
+                // Both in one message, which one session answers, with or without a pooler.
+                let text = format!("prepare kabar_check as {}; deallocate kabar_check", sql.postgres);
+                read!(server, |connection| sqlx::raw_sql(AssertSqlSafe(text)).execute(connection)).map(drop)
+            }
         }
         .map_err(|source| StoreError::statement(sql.sqlite, source))
     }

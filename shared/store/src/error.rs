@@ -36,6 +36,12 @@ pub enum StoreError {
         /// The driver's error.
         source: sqlx::Error,
     },
+    /// A prepared statement was not where it was left, or stood where none was.
+    #[error(
+        "the database mixes up prepared statements, as a pooler in transaction mode does: set ledger.pooler = true \
+         (KABAR_LEDGER_POOLER)"
+    )]
+    SessionLost(#[source] sqlx::Error),
     /// A transaction could not be made durable; whether it was is unknown.
     #[error("cannot commit to the ledger")]
     Commit(#[source] sqlx::Error),
@@ -79,6 +85,11 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn statement(text: &'static str, source: sqlx::Error) -> Self {
+        let code = source.as_database_error().and_then(|error| error.code());
+        // Postgres: invalid_sql_statement_name and duplicate_prepared_statement.
+        if code.is_some_and(|code| matches!(&*code, "26000" | "42P05")) {
+            return Self::SessionLost(source);
+        }
         let statement = text.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
         Self::Statement { statement, source }
     }
@@ -95,6 +106,9 @@ impl StoreError {
     /// victim of a deadlock.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Begin(_) | Self::Commit(_) | Self::Statement { .. } | Self::Open { .. })
+        matches!(
+            self,
+            Self::Begin(_) | Self::Commit(_) | Self::Statement { .. } | Self::SessionLost(_) | Self::Open { .. }
+        )
     }
 }

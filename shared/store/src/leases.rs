@@ -10,6 +10,11 @@ use crate::{
     error::StoreResult,
 };
 
+/// A claimed message starts within seconds. One that has not after this many milliseconds is nobody's, though its lease
+/// holds: the claim was committed and the word of it lost, as when the database went away just then. Were it somebody's
+/// after all, its start would be refused, and nothing else come of it.
+const CLAIM_MOST_MS: i64 = 60_000;
+
 /// The most messages that one step of the rescue moves.
 const CHUNK: i64 = 1_000;
 
@@ -20,7 +25,8 @@ statements! {
     LIST = "select id, process, workers, started_at, expires_at from leases where expires_at > $1 order by started_at";
     WORKING = "select count(*) from leases where expires_at > $1 and ',' || workers || ',' like '%,' || $2 || ',%'";
     ORPHANS = "select id from messages where lease_id is not null and state in ('claimed', 'sending')
-  and not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $1)
+  and (not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $1)
+    or (state = 'claimed' and updated_at <= $3))
 limit $2";
     GIVE_BACK = "update messages set lease_id = null, updated_at = $2,
   state = case when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled')
@@ -28,7 +34,7 @@ limit $2";
   reason = case when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled')
     then 'cancelled' else reason end
 where id in (select cast(value as bigint) from json_each($1)) and state = 'claimed'
-  and not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $2)";
+  and (not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $2) or updated_at <= $3)";
     DOUBT = "update messages set state = 'in_doubt', lease_id = null, updated_at = $2, due_at = $3,
   reason = 'its worker ended between the start of the attempt and its outcome'
 where id in (select cast(value as bigint) from json_each($1)) and state = 'sending'
@@ -125,13 +131,13 @@ impl Store {
     }
 
     /// Takes from ended processes what they held: claimed messages wait again with nothing spent, started ones are in
-    /// doubt until `grace` is over. Gives how many of each.
+    /// doubt until `grace` is over. So does what was claimed a minute ago and never started. Gives how many of each.
     ///
     /// # Errors
     /// When the ledger cannot be written.
     pub async fn rescue(&self, grace: Duration) -> StoreResult<(u64, u64)> {
         let now = self.now_ms();
-        let orphans: Vec<(i64,)> = self.db.all(ORPHANS, args![now, CHUNK]).await?;
+        let orphans: Vec<(i64,)> = self.db.all(ORPHANS, args![now, CHUNK, now - CLAIM_MOST_MS]).await?;
         if orphans.is_empty() {
             return Ok((0, 0));
         }
@@ -139,8 +145,8 @@ impl Store {
         let ids = crate::jobs::json_list(&ids);
         let until = now + i64::try_from(grace.as_millis()).unwrap_or(i64::MAX / 4);
         let mut tx = self.db.begin().await?;
-        let moved =
-            (tx.execute(GIVE_BACK, args![ids.as_str(), now]).await?, tx.execute(DOUBT, args![ids, now, until]).await?);
+        let given_back = tx.execute(GIVE_BACK, args![ids.as_str(), now, now - CLAIM_MOST_MS]).await?;
+        let moved = (given_back, tx.execute(DOUBT, args![ids, now, until]).await?);
         tx.commit().await?;
         if moved.0 > 0 {
             self.wake.ring(Topic::Messages);

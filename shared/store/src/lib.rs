@@ -11,7 +11,6 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use ring::hmac;
 use sqlx::{
     ConnectOptions, Connection as _,
-    postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -32,10 +31,12 @@ mod lanes;
 mod leases;
 mod lines;
 mod migrations;
+mod notice;
 mod opaque;
 mod outcomes;
 mod pace;
 mod plan;
+mod postgres;
 mod receipts;
 mod recipients;
 mod schedules;
@@ -88,8 +89,11 @@ pub struct StoreOptions {
     pub place: Place,
     /// Seals credentials and contents; none stores them as they are.
     pub master_key: Option<[u8; 32]>,
-    /// The most connections that this process holds (Postgres) or reads with (SQLite).
+    /// The most connections that this process holds (Postgres, at least 2) or reads with (SQLite).
     pub max_connections: u32,
+    /// Whether a pooler in transaction mode stands before Postgres: nothing is left in a session then, at the price of a
+    /// few round trips.
+    pub pooler: bool,
     /// How long a statement may take on Postgres before the server ends it.
     pub statement_timeout: Duration,
     /// How long to wait for a connection, or for another process's write to end.
@@ -115,6 +119,7 @@ impl StoreOptions {
             place,
             master_key: None,
             max_connections: 10,
+            pooler: false,
             statement_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             clock: Arc::new(SystemClock),
@@ -147,7 +152,8 @@ impl Store {
             }
             Place::Postgres(url) => {
                 let place = url.rsplit_once('@').map_or("postgres", |(_, place)| place).to_owned();
-                open_postgres(url, options).await.map_err(|source| StoreError::Open { place, source })?
+                let server = postgres::Server::open(url, options).await;
+                db::Db::Postgres(server.map_err(|source| StoreError::Open { place, source })?)
             }
         };
         Ok(Self {
@@ -167,7 +173,7 @@ impl Store {
                 readers.close().await;
                 writer.close().await;
             }
-            db::Db::Postgres(pool) => pool.close().await,
+            db::Db::Postgres(server) => server.close().await,
         }
     }
 
@@ -181,27 +187,6 @@ impl Store {
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.clock.now_ms()
-    }
-
-    /// Rings every bell whenever another process has changed a SQLite ledger, until dropped. Postgres is polled by the
-    /// workers themselves.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read.
-    pub async fn notice_other_processes(&self, every: Duration) -> StoreResult<()> {
-        let db::Db::Sqlite { writer, .. } = &self.db else { return std::future::pending().await };
-        let failed = |source| StoreError::statement("pragma data_version", source);
-        // The version changes for a connection when any *other* one commits. This process writes through one connection, so
-        // on that it changes for other processes' writes alone.
-        let mut last: i64 = 0;
-        loop {
-            let (version,): (i64,) = sqlx::query_as("pragma data_version").fetch_one(writer).await.map_err(failed)?;
-            if version != last {
-                last = version;
-                Topic::ALL.into_iter().for_each(|topic| self.wake.ring(topic));
-            }
-            tokio::time::sleep(every).await;
-        }
     }
 
     /// Copies a SQLite ledger's log back into its file beside the writer, so that no commit has to wait for it. Nothing on
@@ -234,6 +219,7 @@ impl Store {
             lanes::STATEMENTS,
             leases::STATEMENTS,
             lines::STATEMENTS,
+            notice::STATEMENTS,
             opaque::STATEMENTS,
             outcomes::STATEMENTS,
             pace::STATEMENTS,
@@ -312,15 +298,4 @@ fn make_private(path: &std::path::Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn make_private(_: &std::path::Path) -> std::io::Result<()> {
     Ok(())
-}
-
-async fn open_postgres(url: &str, options: &StoreOptions) -> Result<db::Db, sqlx::Error> {
-    let connect: PgConnectOptions = url.parse::<PgConnectOptions>()?.disable_statement_logging();
-    let timeout_ms = options.statement_timeout.as_millis().to_string();
-    let pool = PgPoolOptions::new()
-        .max_connections(options.max_connections)
-        .acquire_timeout(options.connect_timeout)
-        .connect_with(connect.application_name("kabar").options([("statement_timeout", timeout_ms.as_str())]))
-        .await?;
-    Ok(db::Db::Postgres(pool))
 }

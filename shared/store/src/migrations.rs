@@ -13,6 +13,8 @@ use crate::{
     error::{StoreError, StoreResult},
 };
 
+mod postgres;
+
 /// Every migration: its number, what it is about, and its text on SQLite and on Postgres. A new one is a line here.
 macro_rules! migrations {
     ($($number:literal $about:literal $file:literal;)*) => {
@@ -47,7 +49,7 @@ impl Store {
         let failed = |error| StoreError::Migrate(Box::new(error));
         match &self.db {
             Db::Sqlite { writer, .. } => migrate_sqlite(writer).await.map_err(failed)?,
-            Db::Postgres(pool) => POSTGRES.run(pool).await.map_err(failed)?,
+            Db::Postgres(server) => postgres::migrate(server, &POSTGRES).await.map_err(failed)?,
         }
         self.ensure_opaque_key().await
     }

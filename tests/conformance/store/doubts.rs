@@ -18,6 +18,7 @@ use super::fixtures::*;
 on_both_ledgers!(
     an_ended_process_leaves_doubt_only_where_it_had_started,
     a_living_process_is_not_rescued_from,
+    a_claim_that_its_living_process_knows_nothing_of_is_given_back,
     doubt_waits_for_its_grace,
     later_receipts_prove_absence,
     without_evidence_a_person_decides,
@@ -47,7 +48,8 @@ async fn an_ended_process_leaves_doubt_only_where_it_had_started(ledger: TestLed
     courier.accept(&sending[0]).await;
     assert_eq!(state(store, sending[0].id).await, Accepted);
     courier.settle(&sending[1], Outcome::not_sent("its slot had passed")).await;
-    assert_eq!(state(store, sending[1].id).await, Queued);
+    let not_sent = story(store, sending[1].id).await;
+    assert_eq!((not_sent.state, not_sent.due_at), (Queued, START_MS + LEASE_MS), "it need not wait for the grace time");
     assert_adds_up(store).await;
 }
 
@@ -61,6 +63,27 @@ async fn a_living_process_is_not_rescued_from(ledger: TestLedger) {
     store.end_lease(courier.lease).await.unwrap();
     assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 1), "an ended one is rescued from at once");
     assert_eq!(state(store, sending.id).await, InDoubt);
+}
+
+/// The answer to its commit was lost. Were the process to know of it after all, it could do nothing with it.
+async fn a_claim_that_its_living_process_knows_nothing_of_is_given_back(ledger: TestLedger) {
+    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    let sender = sender(store, rate(2)).await;
+    planned(store, broadcast("b", 0..4)).await;
+    let sending = courier.send(&sender).await;
+    let claimed = courier.claim(&sender).await;
+    for _ in 0..4 {
+        assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 0));
+        ledger.clock().advance_ms(MINUTE_MS / 4);
+        store.renew_lease(courier.lease, Duration::from_secs(30)).await.unwrap().unwrap();
+    }
+    assert_eq!(store.rescue(GRACE).await.unwrap(), (2, 0));
+    assert!(courier.start(&sender, &claimed).await.is_empty());
+    courier.give_back(&claimed).await;
+    assert_eq!(state(store, claimed[0].id).await, Queued);
+    courier.accept(&sending[0]).await;
+    assert_eq!(state(store, sending[0].id).await, Accepted);
+    assert_adds_up(store).await;
 }
 
 async fn doubt_waits_for_its_grace(ledger: TestLedger) {

@@ -287,13 +287,13 @@ pub(super) async fn sealed(ledger: &TestLedger) -> Store {
 
 /// The texts in one column as the database holds them, past the store.
 pub(super) async fn raw_texts(ledger: &TestLedger, select: &'static str) -> Vec<String> {
-    match &ledger.options().place {
+    match ledger.direct_place() {
         Place::File(path) => {
             let mut file = SqliteConnection::connect(&path.display().to_string()).await.unwrap();
             sqlx::query_scalar(select).fetch_all(&mut file).await.unwrap()
         }
         Place::Postgres(url) => {
-            let mut server = PgConnection::connect(url).await.unwrap();
+            let mut server = PgConnection::connect(&url).await.unwrap();
             sqlx::query_scalar(select).fetch_all(&mut server).await.unwrap()
         }
     }
@@ -302,13 +302,13 @@ pub(super) async fn raw_texts(ledger: &TestLedger, select: &'static str) -> Vec<
 /// Changes the tables past the store: what another process did between two of its statements.
 pub(super) async fn raw_change(ledger: &TestLedger, statement: &str) {
     let statement = AssertSqlSafe(statement.to_owned());
-    match &ledger.options().place {
+    match ledger.direct_place() {
         Place::File(path) => {
             let mut file = SqliteConnection::connect(&path.display().to_string()).await.unwrap();
             sqlx::query(statement).execute(&mut file).await.unwrap();
         }
         Place::Postgres(url) => {
-            let mut server = PgConnection::connect(url).await.unwrap();
+            let mut server = PgConnection::connect(&url).await.unwrap();
             sqlx::query(statement).execute(&mut server).await.unwrap();
         }
     }

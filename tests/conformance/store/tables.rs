@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kabar_store::{NewRecipient, Place, Store, StoreError, StoreOptions, Topic};
-use kabar_tests::{LedgerKind, TestLedger, on_both_ledgers};
+use kabar_tests::{LedgerKind, TestLedger, Time, on_both_ledgers};
 use serde_json::json;
 
 use super::fixtures::*;
@@ -16,6 +16,7 @@ on_both_ledgers!(
     contents_are_sealed_where_there_is_a_master_key,
     sealed_contents_need_their_key,
     text_with_a_nul_is_taken,
+    other_processes_are_noticed,
 );
 
 async fn every_statement_fits_the_tables(ledger: TestLedger) {
@@ -120,22 +121,45 @@ async fn text_with_a_nul_is_taken(ledger: TestLedger) {
     store.bury(TENANT, "jobs", "a\0b", "it holds \0").await.unwrap();
 }
 
-/// SQLite alone tells of other processes; on Postgres workers poll.
-#[test]
-fn a_sqlite_ledger_tells_of_other_processes() {
-    kabar_tests::ledger::check(LedgerKind::Sqlite, async |ledger| {
-        const PLENTY: Duration = Duration::from_secs(20);
-        let (store, other) = (ledger.store().clone(), ledger.reopen().await);
-        let noticing = tokio::spawn({
-            let store = store.clone();
-            async move { store.notice_other_processes(Duration::from_millis(5)).await }
-        });
-        // The first look rings as well.
-        store.wake().wait(Topic::IncomingJobs, PLENTY).await;
-        other.put_items("jobs", &["item".to_owned()]).await.unwrap();
-        let began = Instant::now();
-        store.wake().wait(Topic::IncomingJobs, PLENTY).await;
-        assert!(began.elapsed() < PLENTY / 2);
-        noticing.abort();
+/// What a session was told is gone with the transaction, or another client's: that must not be a riddle.
+#[tokio::test]
+#[ignore = "needs PostgreSQL and PgBouncer: run tests/run"]
+async fn a_pooler_that_the_settings_do_not_name_is_told_of() {
+    let ledger = TestLedger::open(LedgerKind::Pooled, Time::System).await;
+    let options = StoreOptions { pooler: false, ..ledger.options().clone() };
+    let (one, other) = (Store::open(&options).await.unwrap(), Store::open(&options).await.unwrap());
+    let told = kabar_tests::eventually(Duration::from_secs(20), async || {
+        let results = tokio::join!(one.leases(), other.leases(), one.senders(TENANT), other.worker_lives("courier"));
+        results.0.err().or(results.1.err()).or(results.2.err()).or(results.3.err())
+    })
+    .await;
+    assert!(told.to_string().contains("ledger.pooler") && told.is_passing(), "{told}");
+}
+
+async fn other_processes_are_noticed(ledger: TestLedger) {
+    const PLENTY: Duration = Duration::from_secs(20);
+    let (store, other) = (ledger.store().clone(), ledger.reopen().await);
+    sender(&other, rate(20)).await;
+    let item = ["item".to_owned()];
+    other.put_items("jobs", &item).await.unwrap();
+    let noticing = tokio::spawn({
+        let store = store.clone();
+        async move { store.notice_other_processes(Duration::from_millis(5)).await }
     });
+    let rung = async |topic: Topic| {
+        let began = Instant::now();
+        store.wake().wait(topic, PLENTY).await;
+        assert!(began.elapsed() < PLENTY / 2, "{topic:?}");
+    };
+    // What was there at the first look counts as new.
+    rung(Topic::IncomingJobs).await;
+    other.put_items("jobs", &item).await.unwrap();
+    rung(Topic::IncomingJobs).await;
+    enqueue(&other, send("a", 1)).await;
+    rung(Topic::Jobs).await;
+    plan_all(&other).await;
+    rung(Topic::Messages).await;
+    other.append_event(PROVIDER, "{}", None).await.unwrap();
+    rung(Topic::Events).await;
+    noticing.abort();
 }

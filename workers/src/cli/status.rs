@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use kabar_domain::pace::spacing_us;
-use kabar_store::{DEFAULT_TENANT, SenderStatus, Status};
+use kabar_store::{DEFAULT_TENANT, Lease, SenderStatus, Status};
 
 use super::{
     Common,
@@ -102,9 +102,16 @@ fn told(ledger: &Ledger, status: &Status) -> String {
         facts.fact("workers", "none at work: `kabar run` starts them");
     }
     for process in &status.workers {
-        facts.fact("workers", format!("{}: {}", process.process, process.workers.join(" ")));
+        facts.fact("workers", at_work(process, ledger.store.now_ms()));
     }
     format!("{}\n\n{facts}", senders.or("no sender yet: `kabar sender add` adds one"))
+}
+
+/// A process with its workers, for how long it has worked, and for how long its lease holds unless it is renewed.
+fn at_work(process: &Lease, now_ms: i64) -> String {
+    let span = |from: i64, to: i64| length(Duration::from_millis((to - from).max(0).unsigned_abs()));
+    let (age, left) = (span(process.started_at, now_ms), span(now_ms, process.expires_at));
+    format!("{}: {} (for {age}; its lease holds {left})", process.process, process.workers.join(" "))
 }
 
 /// How long what waits takes at the sender's present rate.

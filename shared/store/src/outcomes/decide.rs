@@ -64,8 +64,12 @@ pub(super) fn decide(
             let delay = 4_i64.pow(exponent) * 1_000;
             Change { due: Some(now + delay), pair_throttles: facts.pair_throttles + 1, ..stay(MessageState::Queued) }
         }
-        // The sender waits, not the message: it keeps its time and with it its place.
-        Decision::Throttled | Decision::Halt | Decision::NotSent => stay(MessageState::Queued),
+        // The sender waits, not the message: it keeps its time and with it its place. Doubt has put its own end in place of
+        // that time; who says what came of it after all does not leave the message to wait for it.
+        Decision::Throttled | Decision::Halt | Decision::NotSent => {
+            let doubted = matches!(facts.state, MessageState::InDoubt | MessageState::Unresolved);
+            Change { due: doubted.then_some(now), ..stay(MessageState::Queued) }
+        }
         Decision::Retry => {
             let tries = facts.tries + 1;
             let most = i64::from(outcome.max_tries.unwrap_or(policy.max_tries));
@@ -134,6 +138,14 @@ mod tests {
         let change =
             decide(&facts(MessageState::Sending), &outcome, Source::Answer, &SettlePolicy::default(), 9, 0.5).unwrap();
         assert_eq!((change.state, change.due, change.tries), (MessageState::Queued, None, 0));
+    }
+
+    #[test]
+    fn what_turns_out_not_to_have_left_does_not_wait_for_the_end_of_doubt() {
+        let policy = SettlePolicy::default();
+        let change =
+            decide(&facts(MessageState::InDoubt), &Outcome::not_sent("late"), Source::Answer, &policy, 9, 0.5).unwrap();
+        assert_eq!((change.state, change.due), (MessageState::Queued, Some(9)));
     }
 
     #[test]

@@ -1,0 +1,207 @@
+//! What faults of many processes happen on: a ledger in Postgres, a queue, a simulated provider, and real processes.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kabar_domain::{
+    job::{Door, Job},
+    message::{MessageState, StateCounts},
+};
+use kabar_queue::Queue;
+use kabar_sandbox::Sandbox;
+use kabar_store::{DEFAULT_TENANT, Place, Store, StoreOptions};
+use kabar_tests::{Home, KabarProcess, LedgerKind, PostgresServer, TestLedger, Time, eventually, fleet, sandbox};
+use serde_json::{Value, json};
+
+/// How long anything here may take on a machine that builds other things meanwhile. Nothing waits for so long in vain.
+pub(crate) const WITHIN: Duration = Duration::from_secs(90);
+
+/// How long a process may take to end once it has been told to or has to.
+pub(crate) const ENDS_WITHIN: Duration = Duration::from_secs(40);
+
+/// Which queue the processes share. To add one: a variant, its address, and a test in [`on_every_queue!`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QueueKind {
+    /// The queue in the ledger.
+    Database,
+}
+
+impl QueueKind {
+    /// What `KABAR_QUEUE_URL` must be.
+    fn url(self) -> String {
+        match self {
+            Self::Database => "database:".to_owned(),
+        }
+    }
+}
+
+/// Makes a test for each queue of functions that take a [`QueueKind`].
+macro_rules! on_every_queue {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            #[tokio::test(flavor = "multi_thread")]
+            #[ignore = "needs PostgreSQL: run tests/run"]
+            async fn database() {
+                super::$name($crate::stage::QueueKind::Database).await;
+            }
+        })+
+    };
+}
+pub(crate) use on_every_queue;
+
+/// Everything that processes share. The sender `default` sends to the sandbox.
+pub(crate) struct Stage {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) home: Home,
+    pub(crate) store: Store,
+    queue: QueueKind,
+    url: String,
+    /// The database, as long as the stage.
+    _ledger: Option<TestLedger>,
+}
+
+impl Stage {
+    /// On a database of its own; the sender's rate and other settings as variables of the environment.
+    pub(crate) async fn open(queue: QueueKind, rate: u32, settings: &[(&str, &str)]) -> Self {
+        Self::on_ledger(queue, rate, settings, TestLedger::open(LedgerKind::Postgres, Time::System).await).await
+    }
+
+    /// The same, on this ledger.
+    pub(crate) async fn on_ledger(queue: QueueKind, rate: u32, settings: &[(&str, &str)], ledger: TestLedger) -> Self {
+        let store = ledger.reopen().await;
+        let home = Home::new().on_ledger(&ledger);
+        let url = ledger.url();
+        Self { _ledger: Some(ledger), ..Self::set(queue, rate, settings, home, store, url).await }
+    }
+
+    /// On a server of the test's own.
+    pub(crate) async fn on_server(server: &PostgresServer, rate: u32, settings: &[(&str, &str)]) -> Self {
+        let store = Store::open(&StoreOptions::at(Place::Postgres(server.url()))).await.expect("the ledger opens");
+        store.migrate().await.expect("the ledger can be migrated");
+        let home = Home::new().with("KABAR_DATABASE_URL", server.url());
+        Self::set(QueueKind::Database, rate, settings, home, store, server.url()).await
+    }
+
+    async fn set(
+        queue: QueueKind,
+        rate: u32,
+        settings: &[(&str, &str)],
+        home: Home,
+        store: Store,
+        url: String,
+    ) -> Self {
+        let sandbox = sandbox::start(|_| {}).await;
+        let home = home.on_sandbox(&sandbox).with("KABAR_QUEUE_URL", queue.url()).with("KABAR_LOG", "info");
+        let home = home.with("KABAR_PACE_DEFAULT_RATE", rate.to_string());
+        let home = settings.iter().fold(home, |home, (name, value)| home.with(name, *value));
+        // Any command makes the sender that the environment defines.
+        let _ = home.kabar(&["status"]).await.success();
+        Self { sandbox, home, store, queue, url, _ledger: None }
+    }
+
+    /// A process with every worker, ready.
+    pub(crate) async fn process(&self) -> KabarProcess {
+        self.home.fleet().await
+    }
+
+    /// A process with some workers, ready; the gateway is always among them, and tells so.
+    pub(crate) async fn process_with(&self, workers: &str) -> KabarProcess {
+        let mut process = self.home.start(&["run", "--only", &format!("gateway,{workers}")]);
+        process.ready().await;
+        process
+    }
+
+    /// Lets the sandbox report to this process from now on.
+    pub(crate) fn report_to(&self, process: &KabarProcess) {
+        sandbox::report_to(&self.sandbox, process.address());
+    }
+
+    /// Enqueues a job; the ledger's id of it.
+    pub(crate) async fn enqueue(&self, job: Value) -> i64 {
+        let job = Job::from_value(job, Door::default(), None).expect("the job is valid");
+        self.store.enqueue(DEFAULT_TENANT, &job).await.expect("the job is enqueued").job_id()
+    }
+
+    /// Enqueues a broadcast to so many guests.
+    pub(crate) async fn broadcast(&self, id: &str, guests: std::ops::Range<usize>) -> i64 {
+        let recipients: Vec<Value> = guests.map(|index| json!({"to": phone(index)})).collect();
+        let content = json!({"text": {"body": "Halo"}});
+        self.enqueue(json!({"type": "broadcast", "id": id, "audience": {"recipients": recipients}, "content": content}))
+            .await
+    }
+
+    /// How many messages of a job are in each state, where the ledger can be read and all of it is planned.
+    pub(crate) async fn counts(&self, job: i64) -> Result<StateCounts, String> {
+        let planned = self.store.job_is_planned(job).await.map_err(|error| error.to_string())?;
+        let counts = self.store.job_counts(job).await.map_err(|error| error.to_string())?;
+        planned.then_some(counts).ok_or_else(|| "it is still being planned".to_owned())
+    }
+
+    /// Waits until a job's counts are as wished.
+    pub(crate) async fn counts_where(&self, job: i64, wish: impl Fn(&StateCounts) -> bool) -> StateCounts {
+        eventually(WITHIN, async || {
+            let counts = self.counts(job).await?;
+            if wish(&counts) { Ok(counts) } else { Err(serde_json::to_string(&counts).unwrap_or_default()) }
+        })
+        .await
+    }
+
+    /// Waits until every message of a job is done.
+    pub(crate) async fn done(&self, job: i64) -> StateCounts {
+        self.counts_where(job, StateCounts::all_done).await
+    }
+
+    /// Waits until the provider has accepted so many.
+    pub(crate) async fn accepted(&self, count: u64) {
+        eventually(WITHIN, async || {
+            let accepted = self.sandbox.counters().accepted;
+            (accepted >= count).then_some(()).ok_or_else(|| format!("{accepted} of {count} accepted"))
+        })
+        .await;
+    }
+
+    /// The queue as another process sees it.
+    pub(crate) async fn open_queue(&self) -> Queue {
+        let settings = fleet::settings(&[("queue.url", self.queue.url())]);
+        kabar::context::open_queue(&settings, &self.store).await.expect("the queue opens")
+    }
+
+    /// Where the ledger is.
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// Fails unless the provider accepted one message for each of `count` guests, and never more in a second than `rate`.
+    #[track_caller]
+    pub(crate) fn assert_each_once_within(&self, count: usize, rate: usize) {
+        let mut accepted: BTreeMap<String, usize> = BTreeMap::new();
+        for arrival in self.sandbox.arrivals().into_iter().filter(|arrival| arrival.accepted) {
+            *accepted.entry(arrival.to).or_default() += 1;
+        }
+        let twice: Vec<_> = accepted.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(twice.is_empty(), "accepted more than once: {twice:?}");
+        assert_eq!(accepted.len(), count, "recipients that a message was accepted for");
+        let worst = self.sandbox.worst_window();
+        assert!(worst <= rate, "{worst} arrivals in one second, of {rate} allowed");
+    }
+}
+
+/// The number of the guest with this index.
+pub(crate) fn phone(index: usize) -> String {
+    format!("+62812{:07}", 1_000_000 + index)
+}
+
+/// How many messages a worker has in hand, or nobody knows of.
+pub(crate) fn in_hand(counts: &StateCounts) -> u64 {
+    [MessageState::Claimed, MessageState::Sending, MessageState::InDoubt]
+        .into_iter()
+        .map(|state| counts.get(state))
+        .sum()
+}
+
+/// Fails if the process logged an error.
+#[track_caller]
+pub(crate) fn assert_no_errors(process: &KabarProcess) {
+    let log = process.log();
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR") || line.contains("panicked")).collect();
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
+}
