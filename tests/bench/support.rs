@@ -70,14 +70,23 @@ impl Provider {
         self.counters().await["accepted"].as_u64().unwrap_or_default()
     }
 
-    /// When each request arrived, in microseconds, in order.
-    pub async fn arrivals_us(&self) -> Vec<u64> {
+    /// CPU time that it has used, in seconds.
+    pub fn cpu_seconds(&self) -> f64 {
+        cpu_seconds_of(&self.child.id().to_string())
+    }
+
+    /// Who sent each request, and when it arrived, in microseconds.
+    pub async fn arrivals(&self) -> Vec<(String, u64)> {
         let answer =
             http::get(&self.address, "/sandbox/arrivals?limit=262144").await.expect("the provider answers").json();
-        let mut times: Vec<u64> = answer["arrivals"]
-            .as_array()
-            .map(|all| all.iter().filter_map(|arrival| arrival["at_us"].as_u64()).collect())
-            .unwrap_or_default();
+        let arrival =
+            |arrival: &Value| Some((arrival["phone_number_id"].as_str()?.to_owned(), arrival["at_us"].as_u64()?));
+        answer["arrivals"].as_array().map(|all| all.iter().filter_map(arrival).collect()).unwrap_or_default()
+    }
+
+    /// When each request arrived, in microseconds, in order.
+    pub async fn arrivals_us(&self) -> Vec<u64> {
+        let mut times: Vec<u64> = self.arrivals().await.into_iter().map(|(_, at_us)| at_us).collect();
         times.sort_unstable();
         times
     }
@@ -179,10 +188,16 @@ pub async fn open(place: &Place) -> Store {
 }
 
 pub async fn add_sender(store: &Store, provider: &Provider, rate: Rate) {
-    let sender = NewSender {
-        name: "default".to_owned(),
+    let sender = named_sender("default", "106540352242922", provider, rate);
+    store.add_sender(DEFAULT_TENANT, &sender).await.expect("the sender can be added");
+}
+
+/// A sender with this name and phone-number id.
+pub fn named_sender(name: &str, address: &str, provider: &Provider, rate: Rate) -> NewSender {
+    NewSender {
+        name: name.to_owned(),
         provider: ProviderKind::WhatsappCloud,
-        address: "106540352242922".to_owned(),
+        address: address.to_owned(),
         account: None,
         app: None,
         access_token: "bench".to_owned(),
@@ -190,8 +205,7 @@ pub async fn add_sender(store: &Store, provider: &Provider, rate: Rate) {
         api_version: "v26.0".to_owned(),
         app_secret: None,
         rate,
-    };
-    store.add_sender(DEFAULT_TENANT, &sender).await.expect("the sender can be added");
+    }
 }
 
 /// A broadcast to the recipients with these numbers. Broadcasts to the same ones would wait for each other: at most one
@@ -208,15 +222,29 @@ pub fn job(value: Value) -> Job {
     Job::from_value(value, Door::default(), None).expect("the job is valid")
 }
 
+/// The kernel counts in hundredths of a second on every Linux in use (`getconf CLK_TCK`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// CPU time that this process has used, user and system, in seconds.
 pub fn cpu_seconds() -> f64 {
-    /// The kernel counts in hundredths of a second on every Linux in use (`getconf CLK_TCK`).
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    cpu_seconds_of("self")
+}
+
+fn cpu_seconds_of(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
     let fields: Vec<&str> = after_name.split(' ').collect();
     let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
     (ticks(11) + ticks(12)) / TICKS_PER_SECOND
+}
+
+/// CPU time that everything on this machine has used, in seconds: all but idling and waiting for disks.
+pub fn machine_cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let total = stat.lines().next().unwrap_or_default();
+    let ticks: Vec<f64> = total.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+    // user nice system idle iowait irq softirq
+    [0, 1, 2, 5, 6].into_iter().filter_map(|index| ticks.get(index)).sum::<f64>() / TICKS_PER_SECOND
 }
 
 /// The largest memory that this process has held, in mebibytes.

@@ -6,10 +6,12 @@ use kabar_domain::{
     job::{Door, Job},
     message::{MessageState, StateCounts},
 };
-use kabar_queue::Queue;
+use kabar_queue::{DatabaseQueue, Queue};
 use kabar_sandbox::Sandbox;
 use kabar_store::{DEFAULT_TENANT, Place, Store, StoreOptions};
-use kabar_tests::{Home, KabarProcess, LedgerKind, PostgresServer, TestLedger, Time, eventually, fleet, sandbox};
+use kabar_tests::{
+    Home, KabarProcess, LedgerKind, PostgresServer, PrivateBroker, TestLedger, TestSqs, Time, eventually, sandbox,
+};
 use serde_json::{Value, json};
 
 /// How long anything here may take on a machine that builds other things meanwhile. Nothing waits for so long in vain.
@@ -18,18 +20,39 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(90);
 /// How long a process may take to end once it has been told to or has to.
 pub(crate) const ENDS_WITHIN: Duration = Duration::from_secs(40);
 
-/// Which queue the processes share. To add one: a variant, its address, and a test in [`on_every_queue!`].
+/// Which queue the processes share. To add one: a variant, how it is made, and a test in [`on_every_queue!`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum QueueKind {
     /// The queue in the ledger.
     Database,
+    /// A broker of the test's own.
+    RabbitMq,
+    /// Queues of the test's own.
+    Sqs,
 }
 
-impl QueueKind {
-    /// What `KABAR_QUEUE_URL` must be.
-    fn url(self) -> String {
+/// A queue at work.
+enum SharedQueue {
+    Database,
+    RabbitMq(Box<PrivateBroker>),
+    Sqs(TestSqs),
+}
+
+impl SharedQueue {
+    async fn make(kind: QueueKind) -> Self {
+        match kind {
+            QueueKind::Database => Self::Database,
+            QueueKind::RabbitMq => Self::RabbitMq(Box::new(PrivateBroker::start().await)),
+            QueueKind::Sqs => Self::Sqs(TestSqs::fresh()),
+        }
+    }
+
+    /// A home whose processes use it.
+    fn home(&self) -> Home {
         match self {
-            Self::Database => "database:".to_owned(),
+            Self::Database => Home::new().with("KABAR_QUEUE_URL", "database:"),
+            Self::RabbitMq(broker) => Home::new().with("KABAR_QUEUE_URL", broker.url()),
+            Self::Sqs(sqs) => sqs.home(),
         }
     }
 }
@@ -43,6 +66,18 @@ macro_rules! on_every_queue {
             async fn database() {
                 super::$name($crate::stage::QueueKind::Database).await;
             }
+
+            #[tokio::test(flavor = "multi_thread")]
+            #[ignore = "needs PostgreSQL and RabbitMQ: run tests/run"]
+            async fn rabbitmq() {
+                super::$name($crate::stage::QueueKind::RabbitMq).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            #[ignore = "needs PostgreSQL and a server for Amazon SQS: run tests/run"]
+            async fn sqs() {
+                super::$name($crate::stage::QueueKind::Sqs).await;
+            }
         })+
     };
 }
@@ -53,7 +88,7 @@ pub(crate) struct Stage {
     pub(crate) sandbox: Sandbox,
     pub(crate) home: Home,
     pub(crate) store: Store,
-    queue: QueueKind,
+    queue: SharedQueue,
     url: String,
     /// The database, as long as the stage.
     _ledger: Option<TestLedger>,
@@ -67,8 +102,8 @@ impl Stage {
 
     /// The same, on this ledger.
     pub(crate) async fn on_ledger(queue: QueueKind, rate: u32, settings: &[(&str, &str)], ledger: TestLedger) -> Self {
-        let store = ledger.reopen().await;
-        let home = Home::new().on_ledger(&ledger);
+        let (store, queue) = (ledger.reopen().await, SharedQueue::make(queue).await);
+        let home = queue.home().on_ledger(&ledger);
         let url = ledger.url();
         Self { _ledger: Some(ledger), ..Self::set(queue, rate, settings, home, store, url).await }
     }
@@ -77,12 +112,13 @@ impl Stage {
     pub(crate) async fn on_server(server: &PostgresServer, rate: u32, settings: &[(&str, &str)]) -> Self {
         let store = Store::open(&StoreOptions::at(Place::Postgres(server.url()))).await.expect("the ledger opens");
         store.migrate().await.expect("the ledger can be migrated");
-        let home = Home::new().with("KABAR_DATABASE_URL", server.url());
-        Self::set(QueueKind::Database, rate, settings, home, store, server.url()).await
+        let queue = SharedQueue::Database;
+        let home = queue.home().with("KABAR_DATABASE_URL", server.url());
+        Self::set(queue, rate, settings, home, store, server.url()).await
     }
 
     async fn set(
-        queue: QueueKind,
+        queue: SharedQueue,
         rate: u32,
         settings: &[(&str, &str)],
         home: Home,
@@ -90,9 +126,10 @@ impl Stage {
         url: String,
     ) -> Self {
         let sandbox = sandbox::start(|_| {}).await;
-        let home = home.on_sandbox(&sandbox).with("KABAR_QUEUE_URL", queue.url()).with("KABAR_LOG", "info");
+        let home = home.on_sandbox(&sandbox).with("KABAR_LOG", "info");
         let home = home.with("KABAR_PACE_DEFAULT_RATE", rate.to_string());
         let home = settings.iter().fold(home, |home, (name, value)| home.with(name, *value));
+        let _ = home.kabar(&["migrate"]).await.success();
         // Any command makes the sender that the environment defines.
         let _ = home.kabar(&["status"]).await.success();
         Self { sandbox, home, store, queue, url, _ledger: None }
@@ -161,8 +198,11 @@ impl Stage {
 
     /// The queue as another process sees it.
     pub(crate) async fn open_queue(&self) -> Queue {
-        let settings = fleet::settings(&[("queue.url", self.queue.url())]);
-        kabar::context::open_queue(&settings, &self.store).await.expect("the queue opens")
+        match &self.queue {
+            SharedQueue::Database => Queue::Database(DatabaseQueue::new(self.store.clone())),
+            SharedQueue::RabbitMq(broker) => broker.connect(),
+            SharedQueue::Sqs(sqs) => sqs.open().await,
+        }
     }
 
     /// Where the ledger is.

@@ -5,6 +5,10 @@
 //! senders with due messages; a `courier` claims, paces, sends and writes down what came of it; the `recorder` applies
 //! what providers report later; the `janitor` repairs.
 
+use std::process::ExitCode;
+
+use clap::Parser;
+
 pub mod cli;
 pub mod context;
 pub mod courier;
@@ -22,3 +26,28 @@ mod steps;
 /// system's allocator is slowest at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The program: parses the arguments, plays one role, and gives the exit status. It stands here and not in `main.rs`, for
+/// the compiler makes the code of a role where it is run: there, all of it would be made a second time.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    let runtime = if arguments.needs_threads() {
+        tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    } else {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()
+    };
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(cli::run(arguments)),
+        Err(error) => Err(anyhow::Error::new(error).context("the system gives this process no threads or timers")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output, such as `head`, has seen enough.
+        Err(error) if cli::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", cli::one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
