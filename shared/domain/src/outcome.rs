@@ -114,6 +114,17 @@ pub struct Outcome {
 pub const ACCEPTED: &str = "accepted by the provider";
 
 impl Outcome {
+    /// What it means and what to do about it, for a person.
+    #[must_use]
+    pub fn advised(&self) -> String {
+        match (self.meaning.trim(), self.advice.trim()) {
+            (meaning, "") => meaning.to_owned(),
+            ("", advice) => advice.to_owned(),
+            (meaning, advice) if meaning.ends_with(['.', '!', '?']) => format!("{meaning} {advice}"),
+            (meaning, advice) => format!("{meaning}. {advice}"),
+        }
+    }
+
     /// The provider took the message over under `provider_message_id`.
     #[must_use]
     pub fn accepted(provider_message_id: impl Into<String>) -> Self {

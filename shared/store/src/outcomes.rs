@@ -225,7 +225,7 @@ impl Store {
         let mut blocks = Vec::new();
         for (message, outcome, change) in beyond {
             if outcome.alert {
-                settled.alerts.push(format!("{} {}", outcome.meaning, outcome.advice).trim().to_owned());
+                settled.alerts.push(outcome.advised());
             }
             match (outcome.decision, outcome.scope) {
                 (Decision::Throttled, Scope::Pair) => {
@@ -247,7 +247,7 @@ impl Store {
                 }
                 (Decision::Halt, scope) => {
                     let ids = crate::pace::scope_ids(tx, message.sender_id, scope).await?;
-                    let reason = format!("{} {}", outcome.meaning, outcome.advice).trim().to_owned();
+                    let reason = outcome.advised();
                     if crate::senders::halt_senders(tx, &ids, &reason, now).await? > 0 {
                         settled.halted.extend(ids.into_iter().map(|id| (id, reason.clone())));
                     }

@@ -93,6 +93,7 @@ async fn send(courier: &Courier, sender: &KnownSender, ready: &Ready) -> Outcome
 async fn park_for_outage(courier: &Courier, sender: i64, outcome: &Outcome, first: Duration, most: Duration) {
     let reason = format!("requests in a row came to nothing, the last: {}", outcome.meaning);
     let parking = Parking { scope: Scope::Sender, delay: None, first, most, reason: &reason, cut: false };
+    metrics::counter!(names::SENDERS_PARKED, field::SCOPE => "sender").increment(1);
     tracing::warn!(sender, reason, "parked: the provider seems to be out; its messages wait, nothing is lost");
     if let Err(error) = courier.context.store.park(sender, &parking).await {
         tracing::warn!(sender, error = &error as &dyn std::error::Error, "the sender could not be parked");
