@@ -58,8 +58,7 @@ async fn a_broadcast_whose_tickets_are_lost_is_sent_once_to_everybody() {
     let accepted = accepted(&sandbox);
     let twice: Vec<_> = accepted.iter().filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty() && accepted.len() == GUESTS, "{} recipients; twice: {twice:?}", accepted.len());
-    let worst = sandbox.worst_window();
-    assert!(worst <= 50, "{worst} arrivals in one second");
+    sandbox::assert_pace(&sandbox, 50);
 
     let found = home.kabar(&["doctor", "--json"]).await.json();
     let queue = found.as_array().unwrap().iter().find(|check| check["what"] == "queue").cloned().unwrap();

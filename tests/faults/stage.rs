@@ -220,8 +220,7 @@ impl Stage {
         let twice: Vec<_> = accepted.iter().filter(|(_, times)| **times > 1).collect();
         assert!(twice.is_empty(), "accepted more than once: {twice:?}");
         assert_eq!(accepted.len(), count, "recipients that a message was accepted for");
-        let worst = self.sandbox.worst_window();
-        assert!(worst <= rate, "{worst} arrivals in one second, of {rate} allowed");
+        sandbox::assert_pace(&self.sandbox, rate);
     }
 }
 

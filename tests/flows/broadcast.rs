@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use kabar_domain::{message::MessageState, pace::Rate};
-use kabar_tests::{FleetOptions, TestFleet};
+use kabar_tests::{FleetOptions, TestFleet, sandbox};
 use serde_json::{Value, json};
 
 fn recipients(count: usize) -> Vec<Value> {
@@ -40,7 +40,6 @@ async fn no_second_holds_more_than_the_rate() {
     let fleet = TestFleet::start(FleetOptions { rate, ..FleetOptions::default() }, |_| {}).await;
     let job = fleet.enqueue(broadcast("dep-1", recipients(150))).await;
     fleet.finished(job, Duration::from_secs(30)).await;
-    let worst = fleet.sandbox.worst_window();
-    assert!(worst <= 50, "{worst} arrivals in one second");
+    sandbox::assert_pace(&fleet.sandbox, 50);
     fleet.shutdown().await;
 }

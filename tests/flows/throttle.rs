@@ -11,7 +11,7 @@ use kabar_store::{DEFAULT_TENANT, NewSender};
 use kabar_tests::{
     FleetOptions, TestFleet, eventually,
     fleet::{SENDER, sender},
-    sandbox::PHONE_NUMBER_ID,
+    sandbox::{self, PHONE_NUMBER_ID},
 };
 
 use crate::support::{
@@ -57,8 +57,7 @@ async fn a_throttle_cuts_the_rate_which_then_rises_to_what_is_configured() {
     eventually(WITHIN, async || rate().await < 100.0).await;
     all_with_provider(&fleet, job, 60).await;
     eventually(WITHIN, async || rate().await >= 100.0).await;
-    let worst = fleet.sandbox.worst_window();
-    assert!(worst <= 100, "{worst} arrivals in one second");
+    sandbox::assert_pace(&fleet.sandbox, 100);
     fleet.shutdown().await;
 }
 

@@ -13,6 +13,31 @@ pub const APP_SECRET: &str = "test-app-secret";
 /// What the gateway's verification is asked with.
 pub const VERIFY_TOKEN: &str = "test-verify-token";
 
+/// How long a request may be held up between its departure and the sandbox's look at it, on a machine that runs dozens of
+/// tests at once.
+const HELD_UP_AT_MOST: Duration = Duration::from_millis(300);
+
+/// Fails where more than `limit` requests left in any one second, as far as arrivals can tell on a busy machine: those that
+/// left within a second of each other arrive within that and [`HELD_UP_AT_MOST`] of each other. Whole seconds are for the
+/// benchmarks, on a quiet one.
+///
+/// # Panics
+/// When there were more.
+#[track_caller]
+pub fn assert_pace(sandbox: &Sandbox, limit: usize) {
+    let stretch = Duration::from_secs(1) - HELD_UP_AT_MOST;
+    let mut times: Vec<_> = sandbox.arrivals().into_iter().map(|arrival| arrival.at).collect();
+    times.sort_unstable();
+    let (mut first, mut worst) = (0, 0);
+    for (index, at) in times.iter().enumerate() {
+        while *at - times[first] >= stretch {
+            first += 1;
+        }
+        worst = worst.max(index + 1 - first);
+    }
+    assert!(worst <= limit, "{worst} arrivals within {stretch:?}, of {limit} allowed in a second");
+}
+
 /// Starts a sandbox that keeps the bodies of what arrives; `change` may set anything else.
 ///
 /// # Panics
