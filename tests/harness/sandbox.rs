@@ -18,7 +18,7 @@ pub const VERIFY_TOKEN: &str = "test-verify-token";
 const HELD_UP_AT_MOST: Duration = Duration::from_millis(300);
 
 /// Fails where more than `limit` requests left in any one second, as far as arrivals can tell on a busy machine: those that
-/// left within a second of each other arrive within that and [`HELD_UP_AT_MOST`] of each other. Whole seconds are for the
+/// left within a second of each other arrive within that and 300 ms of each other. Whole seconds are for the
 /// benchmarks, on a quiet one.
 ///
 /// # Panics
