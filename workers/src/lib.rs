@@ -22,11 +22,6 @@ mod recorder;
 mod scheduler;
 mod steps;
 
-/// Every request makes and drops a few dozen small pieces of memory on whichever thread is free, which is what the
-/// system's allocator is slowest at.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The program: parses the arguments, plays one role, and gives the exit status. It stands here and not in `main.rs`, for
 /// the compiler makes the code of a role where it is run: there, all of it would be made a second time.
 #[must_use]

@@ -170,7 +170,7 @@ async fn a_halt_stops_every_sender_that_it_holds_for(ledger: TestLedger) {
         let now = store.sender_by_id(sender.id).await.unwrap();
         assert_eq!(
             (now.state, now.state_reason.as_deref()),
-            (SenderState::Halted, Some("as the provider said renew the token"))
+            (SenderState::Halted, Some("as the provider said. renew the token"))
         );
         assert!(courier.claim(sender).await.is_empty());
     }
@@ -288,7 +288,7 @@ async fn alerts_and_doubts_are_told_of(ledger: TestLedger) {
     let (_, courier, sending) = one_sending(&ledger).await;
     let alert = Outcome { alert: true, advice: "look at once".to_owned(), ..Outcome::in_doubt("no answer came") };
     let settled = courier.settle(&sending, alert).await;
-    assert_eq!((settled.doubts, settled.alerts), (1, vec!["no answer came look at once".to_owned()]));
+    assert_eq!((settled.doubts, settled.alerts), (1, vec!["no answer came. look at once".to_owned()]));
 }
 
 async fn a_batch_is_settled_at_once(ledger: TestLedger) {
