@@ -211,8 +211,10 @@ impl PrivateBroker {
     /// When it does not start.
     pub async fn start_again(&mut self) {
         self.node = Some(spawn(node(self.home.path(), &self.ports, &["rabbitmq-server"])));
-        let port = self.ports[0];
-        eventually(STARTS_WITHIN, async || TcpStream::connect(("127.0.0.1", port)).await.map(drop)).await;
+        // It opens one after the other.
+        for port in [self.ports[0], self.tls_port] {
+            eventually(STARTS_WITHIN, async || TcpStream::connect(("127.0.0.1", port)).await.map(drop)).await;
+        }
     }
 
     /// Runs `rabbitmqctl`: `broker.control(&["close_all_connections", "test"])`.

@@ -26,6 +26,11 @@ use crate::StoreOptions;
 /// used lately was asked when it came back, and a round trip for each transaction is saved.
 const ASK_AFTER: Duration = Duration::from_secs(1);
 
+/// A transaction that waits for its process longer than this is undone by the server, and its locks with it: the process
+/// stands still, or its host is gone. Between two statements of a transaction nothing here waits for anything, and the
+/// messages of a process that died are to be rescued within 30 seconds of its lease.
+const ABANDONED_AFTER: Duration = Duration::from_secs(5);
+
 /// How long a connection may take to say that it lives.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
@@ -72,7 +77,8 @@ impl Server {
             // no floating-point numbers.
             .extra_float_digits(None)
             .disable_statement_logging();
-        let limit_ms = options.statement_timeout.as_millis();
+        let statement = format!("statement_timeout = {}", options.statement_timeout.as_millis());
+        let idle = format!("idle_in_transaction_session_timeout = {}", ABANDONED_AFTER.as_millis());
         let silences = Arc::new(Silences { start: Instant::now(), latest_ms: AtomicU64::new(0) });
         let suspects = silences.clone();
         let mut pool = PgPoolOptions::new()
@@ -88,12 +94,12 @@ impl Server {
                 Box::pin(async move { Ok(!suspect || lives(connection).await) })
             });
         let begin = if options.pooler {
-            format!("begin; set local statement_timeout = {limit_ms}")
+            format!("begin; set local {statement}; set local {idle}")
         } else {
-            let limit: Arc<str> = format!("set statement_timeout = {limit_ms}").into();
+            let limits: Arc<str> = format!("set {statement}; set {idle}").into();
             pool = pool.after_connect(move |connection, _| {
-                let limit = limit.clone();
-                Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(limit)).execute(connection).await.map(drop) })
+                let limits = limits.clone();
+                Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(limits)).execute(connection).await.map(drop) })
             });
             "begin".to_owned()
         };

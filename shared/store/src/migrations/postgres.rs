@@ -28,8 +28,8 @@ const TABLE: &str = "create table if not exists _sqlx_migrations (
 const APPLIED: &str = "select version, checksum from _sqlx_migrations";
 const NOTE: &str = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
 values ($1, $2, true, $3, -1)";
-/// Making an index may take longer than any other statement should.
-const NO_LIMIT: &str = "set local statement_timeout = 0";
+/// Making an index may take longer than any other statement should, and the lock is held meanwhile without one.
+const NO_LIMIT: &str = "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0";
 
 /// Applies what is missing, each migration in a transaction of its own unless it says otherwise.
 pub(super) async fn migrate(server: &Server, migrations: &Migrator) -> Result<(), MigrateError> {
@@ -55,6 +55,7 @@ async fn lock(server: &Server) -> Result<Transaction<'static, Postgres>, Error> 
     loop {
         let mut tx = server.begin().await?;
         if sqlx::query_scalar(LOCK).persistent(false).fetch_one(&mut *tx).await? {
+            sqlx::raw_sql(NO_LIMIT).execute(&mut *tx).await?;
             return Ok(tx);
         }
         tx.rollback().await?;
