@@ -5,11 +5,14 @@
 //! service carry `#[ignore = "needs …: run tests/run"]`; `tests/run` starts the services and leaves none out.
 #![expect(clippy::expect_used, reason = "a test that cannot go on ends with a clear text")]
 
+mod finished;
 pub mod fleet;
+mod home;
 pub mod http;
 pub mod ledger;
+mod ports;
 mod postgres;
-pub mod process;
+mod process;
 pub mod rabbitmq;
 pub mod relay;
 pub mod sandbox;
@@ -17,9 +20,11 @@ pub mod server;
 mod sqs;
 pub mod wait;
 
+pub use finished::Finished;
 pub use fleet::{FleetOptions, TestFleet};
+pub use home::Home;
 pub use ledger::{LedgerKind, TestLedger, Time};
-pub use process::{Finished, Home, KabarProcess};
+pub use process::KabarProcess;
 pub use rabbitmq::{FreshExchange, PrivateBroker};
 pub use relay::Relay;
 pub use server::{PostgresServer, Stop};

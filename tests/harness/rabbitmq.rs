@@ -2,7 +2,6 @@
 
 use std::{
     error::Error,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Output, Stdio},
     time::Duration,
@@ -18,7 +17,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::eventually;
+use crate::{eventually, ports::free_port};
 
 /// Names the shared broker. `tests/run` sets it.
 const SERVER: &str = "KABAR_TEST_RABBITMQ_URL";
@@ -249,11 +248,4 @@ fn service(command: &[&str]) -> Command {
 /// Starts it with its output out of sight.
 fn spawn(mut command: Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell starts")
-}
-
-/// A port that was free a moment ago, below those that the system gives to outgoing connections: it must still be free
-/// when a broker that was killed comes back.
-fn free_port() -> u16 {
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    std::iter::repeat_with(|| fastrand::u16(20_000..32_000)).take(100).find(free).expect("a port is free")
 }

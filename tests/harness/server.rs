@@ -10,7 +10,7 @@ use std::{
 use sqlx::{Connection, postgres::PgConnection};
 use tokio::process::{Child, Command};
 
-use crate::{eventually, process::free_address};
+use crate::{eventually, ports::free_address};
 
 /// How long the server may take to start, with the repair that follows a crash.
 const READY_WITHIN: Duration = Duration::from_secs(60);
