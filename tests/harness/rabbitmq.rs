@@ -239,7 +239,7 @@ fn node(home: &Path, ports: &[u16; 3], command: &[&str]) -> Command {
 /// A function of `services/rabbitmq.sh`, which knows how to keep a broker private.
 fn service(command: &[&str]) -> Command {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("services");
-    let script = "set -euo pipefail; source \"$0/machine.sh\"; source \"$0/rabbitmq.sh\"; \"$@\"";
+    let script = "set -euo pipefail; for file in machine service rabbitmq; do source \"$0/$file.sh\"; done; \"$@\"";
     let mut shell = Command::new("bash");
     shell.arg("-c").arg(script).arg(folder).args(command).stdin(Stdio::null()).kill_on_drop(true);
     shell

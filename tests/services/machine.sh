@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What the other scripts need of the machine: root rights, packages, the Rust toolchain, free ports. Sourced, not run.
+# What the other scripts need of the machine: root rights, packages, the Rust toolchain, free ports, passwords.
+# Sourced, not run.
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -77,3 +78,18 @@ random_port() { printf '%d\n' $((20000 + RANDOM % 12000)); }
 
 # port_is_free PORT: whether nothing listens there on loopback.
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# free_ports COUNT: as many that nothing listens on, in one line.
+free_ports() {
+  local found=() port
+  while [ "${#found[@]}" -lt "$1" ]; do
+    port=$(random_port)
+    if [[ " ${found[*]} " != *" $port "* ]] && port_is_free "$port"; then
+      found+=("$port")
+    fi
+  done
+  printf '%s\n' "${found[*]}"
+}
+
+# 32 hexadecimal digits.
+random_password() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
