@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use kabar_domain::pace::Rate;
 use kabar_store::DEFAULT_TENANT;
+use kabar_tests::ports::free_address;
 use serde_json::json;
 
 #[expect(dead_code, reason = "each benchmark uses a part")]
 mod support;
-use support::{BenchFleet, Provider, ProviderOptions, cpu_seconds, free_address, job, memory_mib, until};
+use support::{BenchFleet, Provider, ProviderOptions, cpu_seconds, job, memory_mib, until};
 
 const MESSAGES: usize = 200;
 const IDLE: Duration = Duration::from_secs(20);

@@ -5,10 +5,11 @@ use std::{ops::Range, time::Duration};
 
 use kabar_domain::pace::Rate;
 use kabar_store::DEFAULT_TENANT;
+use kabar_tests::ports::free_address;
 
 #[expect(dead_code, reason = "each benchmark uses a part")]
 mod support;
-use support::{BenchFleet, Provider, ProviderOptions, broadcast, cpu_seconds, free_address, until};
+use support::{BenchFleet, Provider, ProviderOptions, broadcast, cpu_seconds, until};
 
 /// How long each rate is kept up.
 const SECONDS: u32 = 20;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -132,11 +132,6 @@ async fn provide() {
     println!("{}", sandbox.address());
     let closed = tokio::task::spawn_blocking(|| std::io::stdin().lines().for_each(drop));
     closed.await.expect("the input closes");
-}
-
-/// A port that was free a moment ago.
-pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free")
 }
 
 /// A fleet in this process, on a ledger on disk.

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use kabar_domain::{message::MessageState, pace::Rate};
 use kabar_store::DEFAULT_TENANT;
+use kabar_tests::ports::free_address;
 
 #[expect(dead_code, reason = "each benchmark uses a part")]
 mod support;
-use support::{BenchFleet, Provider, ProviderOptions, broadcast, cpu_seconds, free_address, until};
+use support::{BenchFleet, Provider, ProviderOptions, broadcast, cpu_seconds, until};
 
 const MESSAGES: usize = 20_000;
 const PER_JOB: usize = 10_000;

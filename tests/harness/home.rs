@@ -98,7 +98,7 @@ impl Home {
     /// Starts a command that goes on until it is stopped; its gateway, if it has one, on a free port.
     #[must_use]
     pub fn start(&self, arguments: &[&str]) -> KabarProcess {
-        self.start_at(&free_address(), arguments)
+        self.start_at(&free_address().to_string(), arguments)
     }
 
     /// The same, at an address: that of a process which died, say.
@@ -118,7 +118,7 @@ impl Home {
         let script = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", bytes / 512);
         let mut command = self.environed(Command::new("sh"));
         command.arg("-c").arg(script).arg(program()).args(arguments);
-        self.spawn(&free_address(), command)
+        self.spawn(&free_address().to_string(), command)
     }
 
     fn spawn(&self, address: &str, command: Command) -> KabarProcess {

@@ -157,7 +157,7 @@ pub fn check(kind: LedgerKind, check: impl AsyncFnOnce(TestLedger)) {
 /// Makes tests of a check on both databases: `name::sqlite`, and `name::postgres` and `name::pooled` (the same by way of a
 /// pooler), which only `tests/run` runs.
 ///
-/// Either name functions that take a [`TestLedger`], or give one name and an async closure:
+/// The names are those of functions that take a [`TestLedger`]:
 ///
 /// ```
 /// # use kabar_tests::{TestLedger, on_both_ledgers};
@@ -167,10 +167,6 @@ pub fn check(kind: LedgerKind, check: impl AsyncFnOnce(TestLedger)) {
 ///     assert_eq!(ledger.store().items_ready("jobs").await.unwrap(), 0);
 /// }
 /// # async fn lines_are_apart(_: TestLedger) {}
-///
-/// on_both_ledgers!(statements_fit, async |ledger| {
-///     ledger.store().check_statements().await.unwrap();
-/// });
 /// ```
 ///
 /// The ledger has a manual clock; use [`TestLedger::open`] in a test of your own where it must be the machine's.
@@ -195,29 +191,6 @@ macro_rules! on_both_ledgers {
                 $crate::ledger::check($crate::LedgerKind::Pooled, super::$name);
             }
         })+
-    };
-    ($name:ident, $check:expr $(,)?) => {
-        mod $name {
-            #[allow(unused_imports, reason = "a check need not use what stands around it")]
-            use super::*;
-
-            #[test]
-            fn sqlite() {
-                $crate::ledger::check($crate::LedgerKind::Sqlite, $check);
-            }
-
-            #[test]
-            #[ignore = "needs PostgreSQL: run tests/run"]
-            fn postgres() {
-                $crate::ledger::check($crate::LedgerKind::Postgres, $check);
-            }
-
-            #[test]
-            #[ignore = "needs PostgreSQL and PgBouncer: run tests/run"]
-            fn pooled() {
-                $crate::ledger::check($crate::LedgerKind::Pooled, $check);
-            }
-        }
     };
 }
 

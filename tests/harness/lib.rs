@@ -10,7 +10,7 @@ pub mod fleet;
 mod home;
 pub mod http;
 pub mod ledger;
-mod ports;
+pub mod ports;
 mod postgres;
 mod process;
 pub mod rabbitmq;

@@ -1,7 +1,7 @@
 //! Ports on loopback for what a test starts.
 
 use std::{
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     ops::Range,
     sync::{
         LazyLock,
@@ -14,15 +14,23 @@ use std::{
 const PORTS: Range<u16> = 20_000..32_000;
 
 /// A port that was free a moment ago, and that no other test of this process is given.
-pub(crate) fn free_port() -> u16 {
+///
+/// # Panics
+/// When all are taken.
+#[must_use]
+pub fn free_port() -> u16 {
     // One after the other, from anywhere: several test programs may run at once.
     static NEXT: LazyLock<AtomicUsize> = LazyLock::new(|| AtomicUsize::new(fastrand::usize(0..PORTS.len())));
     let ports = std::iter::repeat_with(|| PORTS.start + (NEXT.fetch_add(1, Ordering::Relaxed) % PORTS.len()) as u16);
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     ports.take(PORTS.len()).find(is_free).expect("a port is free")
 }
 
-/// The same as an address: `host:port`.
-pub(crate) fn free_address() -> String {
-    format!("127.0.0.1:{}", free_port())
+/// The same as an address.
+///
+/// # Panics
+/// When all are taken.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, free_port()).into()
 }

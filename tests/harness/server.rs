@@ -50,7 +50,8 @@ impl PostgresServer {
         if is_root() {
             run(Command::new("chown").args(["-R", "postgres:"]).arg(folder.path())).await;
         }
-        let mut server = Self { folder, programs: programs(), address: free_address(), password, running: None };
+        let mut server =
+            Self { folder, programs: programs(), address: free_address().to_string(), password, running: None };
         let mut initdb = server.command("initdb");
         initdb.args(["--username=kabar", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
         initdb.arg("--pgdata").arg(server.data()).arg("--pwfile").arg(server.folder.path().join("password"));
