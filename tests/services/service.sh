@@ -65,8 +65,21 @@ launch() {
   local name=$1 folder=${service_folder[$1]} bound=(setpriv --no-new-privs)
   shift
   [ "${keep:-no}" = yes ] || bound+=("--pdeathsig=${service_signals[$name]%% *}")
-  (cd "$folder" && exec "${bound[@]}" "$@") </dev/null >>"$folder/output" 2>&1 &
+  (
+    close_inherited_files
+    cd "$folder" && exec "${bound[@]}" "$@"
+  ) </dev/null >>"$folder/output" 2>&1 &
   service_pids[$name]+=" $!"
+}
+
+# Closes all but the standard ones: a service that is kept would hold a lock of whoever started `tests/run` for as long as it
+# runs.
+close_inherited_files() {
+  local file
+  for file in /proc/self/fd/*; do
+    file=${file##*/}
+    [ "$file" -le 2 ] || exec {file}>&-
+  done
 }
 
 # service_gets_ready NAME PORT: waits until it does, for as long as it runs and may take.
