@@ -38,6 +38,16 @@ pub struct SenderChange {
     pub rate: Option<Rate>,
 }
 
+impl SenderChange {
+    /// Whether nothing is to change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { address, account, app, access_token, api_base, api_version, app_secret, rate } = self;
+        let texts = [address, account, app, access_token, api_base, api_version, app_secret];
+        texts.into_iter().all(Option::is_none) && rate.is_none()
+    }
+}
+
 impl fmt::Debug for SenderChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SenderChange")
@@ -97,15 +107,7 @@ impl Store {
             app_secret: None,
             rate: None,
         };
-        let changes = [
-            &change.address,
-            &change.account,
-            &change.app,
-            &change.access_token,
-            &change.api_base,
-            &change.api_version,
-        ];
-        if changes.into_iter().all(Option::is_none) {
+        if change.is_empty() {
             return Ok(sender);
         }
         self.change_sender(tenant, &new.name, &change).await

@@ -112,16 +112,7 @@ impl SetArgs {
     pub(super) fn change(&self, settings: &Settings) -> anyhow::Result<SenderChange> {
         let address = self.phone_number_id.as_deref().map(checked_address).transpose()?;
         let change = SenderChange { address, ..self.options.change(settings)? };
-        let texts = [
-            &change.address,
-            &change.account,
-            &change.app,
-            &change.access_token,
-            &change.api_base,
-            &change.api_version,
-            &change.app_secret,
-        ];
-        if texts.into_iter().all(Option::is_none) && change.rate.is_none() {
+        if change.is_empty() {
             bail!("nothing to change: name what is to change, such as --rate 80");
         }
         Ok(change)
