@@ -13,8 +13,8 @@ use std::{
 
 use kabar_domain::{job::Job, pace::Rate};
 use kabar_store::{DEFAULT_TENANT, Store};
-use kabar_tests::{Home, KabarProcess, LedgerKind, PrivateBroker, TestLedger, TestSqs, Time, http};
-use serde_json::{Value, json};
+use kabar_tests::{Home, KabarProcess, LedgerKind, QueueKind, SharedQueue, TestLedger, Time, guests, http};
+use serde_json::json;
 
 #[expect(dead_code, reason = "each benchmark uses a part")]
 mod support;
@@ -36,13 +36,6 @@ struct Run {
     /// Of one sender.
     messages: usize,
     kill: bool,
-}
-
-/// The queue of a run, as long as the run.
-enum SharedQueue {
-    Database,
-    RabbitMq(Box<PrivateBroker>),
-    Sqs(TestSqs),
 }
 
 fn main() {
@@ -112,9 +105,9 @@ async fn measure(run: &Run) {
     });
     let ledger = TestLedger::open(LedgerKind::Postgres, Time::System).await;
     let store = ledger.reopen().await;
-    let queue = shared_queue(&run.queue).await;
+    let queue = SharedQueue::make(queue_kind(&run.queue)).await;
     let home =
-        home(&queue).on_ledger(&ledger).with("KABAR_WHATSAPP_ALLOW_PLAIN_HTTP", "true").with("KABAR_LOG", "warn");
+        queue.home().on_ledger(&ledger).with("KABAR_WHATSAPP_ALLOW_PLAIN_HTTP", "true").with("KABAR_LOG", "warn");
     let _ = home.kabar(&["migrate"]).await.success();
     for sender in 0..run.senders {
         let added = named_sender(&format!("sender-{sender}"), &address(sender), &provider, run.rate);
@@ -168,11 +161,9 @@ async fn plan(home: &Home, store: &Store, run: &Run) -> Vec<i64> {
     jobs
 }
 
-fn broadcast(sender: &str, recipients: std::ops::Range<usize>) -> Job {
-    let id = format!("{sender}-{}", recipients.start);
-    let recipients: Vec<Value> =
-        recipients.map(|index| json!({"to": format!("+62812{:07}", 1_000_000 + index)})).collect();
-    job(json!({"type": "broadcast", "id": id, "sender": sender, "audience": {"recipients": recipients},
+fn broadcast(sender: &str, guests: std::ops::Range<usize>) -> Job {
+    let id = format!("{sender}-{}", guests.start);
+    job(json!({"type": "broadcast", "id": id, "sender": sender, "audience": {"recipients": guests::recipients(guests)},
         "content": {"template": {"name": "departure_reminder", "language": "id", "params": ["Siti", "1 Des 2026"]}}}))
 }
 
@@ -180,20 +171,12 @@ fn address(sender: usize) -> String {
     format!("10654035{sender:07}")
 }
 
-async fn shared_queue(name: &str) -> SharedQueue {
+fn queue_kind(name: &str) -> QueueKind {
     match name {
-        "database" => SharedQueue::Database,
-        "rabbitmq" => SharedQueue::RabbitMq(Box::new(PrivateBroker::start().await)),
-        "sqs" => SharedQueue::Sqs(TestSqs::fresh()),
+        "database" => QueueKind::Database,
+        "rabbitmq" => QueueKind::RabbitMq,
+        "sqs" => QueueKind::Sqs,
         other => panic!("{other:?} is no queue: use database, rabbitmq or sqs"),
-    }
-}
-
-fn home(queue: &SharedQueue) -> Home {
-    match queue {
-        SharedQueue::Database => Home::new(),
-        SharedQueue::RabbitMq(broker) => Home::new().with("KABAR_QUEUE_URL", broker.url()),
-        SharedQueue::Sqs(sqs) => sqs.home(),
     }
 }
 

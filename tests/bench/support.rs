@@ -16,7 +16,7 @@ use kabar_domain::{
 use kabar_sandbox::{Faults, Sandbox, SandboxConfig, WebhookTarget};
 use kabar_settings::{Settings, Sources};
 use kabar_store::{DEFAULT_TENANT, NewSender, Place, Store, StoreOptions};
-use kabar_tests::http;
+use kabar_tests::{guests, http};
 use serde_json::{Value, json};
 
 const ROLE: &str = "KABAR_BENCH_ROLE";
@@ -203,13 +203,10 @@ pub fn named_sender(name: &str, address: &str, provider: &Provider, rate: Rate) 
     }
 }
 
-/// A broadcast to the recipients with these numbers. Broadcasts to the same ones would wait for each other: at most one
+/// A broadcast to these guests. Broadcasts to the same ones would wait for each other: at most one
 /// message to a recipient is being sent.
-pub fn broadcast(id: &str, recipients: std::ops::Range<usize>) -> Job {
-    let recipients: Vec<Value> = recipients
-        .map(|i| json!({"to": format!("+62812{:07}", 1_000_000 + i), "name": format!("Guest {i}")}))
-        .collect();
-    job(json!({"type": "broadcast", "id": id, "audience": {"recipients": recipients},
+pub fn broadcast(id: &str, guests: std::ops::Range<usize>) -> Job {
+    job(json!({"type": "broadcast", "id": id, "audience": {"recipients": guests::recipients(guests)},
         "content": {"template": {"name": "departure_reminder", "language": "id", "params": ["{name}", "1 Des 2026"]}}}))
 }
 

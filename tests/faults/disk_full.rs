@@ -1,8 +1,12 @@
 //! The ledger's disk is full: the fleet stands still and says why; once there is room it goes on as if nothing had been.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::time::Duration;
 
-use kabar_tests::{Home, eventually, http, sandbox};
+use kabar_tests::{
+    Home, eventually,
+    guests::{assert_each_accepted_once, csv},
+    http, sandbox,
+};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -16,11 +20,7 @@ async fn a_broadcast_stands_still_on_a_full_disk_and_ends_with_everybody_once() 
     let sandbox = sandbox::start(|_| {}).await;
     // A process whose lease ends stops, so that another may take its place; here it shall live to see room again.
     let home = Home::new().on_sandbox(&sandbox).with("KABAR_FLEET_LEASE", "5m").with("KABAR_PACE_DEFAULT_RATE", "100");
-    let mut rows = "phone,name\n".to_owned();
-    for index in 0..GUESTS {
-        writeln!(rows, "+62812{},Guest {index}", 1_000_000 + index).unwrap();
-    }
-    home.write("guests.csv", &rows);
+    home.write("guests.csv", &csv(GUESTS));
     assert!(home.kabar(&["status"]).await.success().stdout.contains("default"));
     let mut fleet = home.start_with_file_limit(ROOM_BYTES, &["run"]);
     fleet.ready().await;
@@ -41,12 +41,7 @@ async fn a_broadcast_stands_still_on_a_full_disk_and_ends_with_everybody_once() 
         if state == "completed" { Ok(()) } else { Err(state.to_string()) }
     })
     .await;
-    let mut accepted: BTreeMap<String, usize> = BTreeMap::new();
-    for arrival in sandbox.arrivals().into_iter().filter(|arrival| arrival.accepted) {
-        *accepted.entry(arrival.to).or_default() += 1;
-    }
-    let twice: Vec<_> = accepted.iter().filter(|(_, times)| **times > 1).collect();
-    assert!(twice.is_empty() && accepted.len() == GUESTS, "{} recipients; twice: {twice:?}", accepted.len());
+    assert_each_accepted_once(&sandbox.arrivals(), GUESTS);
     assert!(!fleet.log().contains("panicked"), "{}", fleet.log());
     fleet.stop().await;
 }

@@ -1,6 +1,8 @@
 //! One of several processes is killed while all are sending.
 
-use crate::stage::{QueueKind, Stage, on_every_queue};
+use kabar_tests::QueueKind;
+
+use crate::stage::{Stage, on_every_queue};
 
 on_every_queue!(others_take_over_what_a_killed_process_held);
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use chrono_tz::UTC;
 use kabar_domain::job::Door;
 use kabar_store::{DEFAULT_TENANT, ManualClock, Place, Store, StoreOptions};
-use kabar_tests::{LedgerKind, TestLedger, Time};
+use kabar_tests::{LedgerKind, QueueKind, TestLedger, Time, guests::phone};
 use serde_json::json;
 
-use crate::stage::{QueueKind, Stage, assert_no_errors, on_every_queue, phone};
+use crate::stage::{Stage, assert_no_errors, on_every_queue};
 
 on_every_queue!(each_tick_fires_once_and_each_broadcast_is_planned_once, the_status_tells_who_works_where);
 

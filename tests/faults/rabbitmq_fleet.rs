@@ -1,10 +1,15 @@
 //! The real program with its ledger in a file and its queue on RabbitMQ: lost tickets cost nothing but time, and whatever
 //! other services publish becomes a job, once, or a dead letter.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use kabar_sandbox::Sandbox;
-use kabar_tests::{Home, PrivateBroker, eventually, rabbitmq::publish_jobs, sandbox};
+use kabar_tests::{
+    Home, PrivateBroker, eventually,
+    guests::{accepted, assert_each_accepted_once, csv, digits, phone},
+    rabbitmq::publish_jobs,
+    sandbox,
+};
 use serde_json::{Value, json};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -18,30 +23,13 @@ fn home(sandbox: &Sandbox, broker: &PrivateBroker) -> Home {
         .with("KABAR_LOG", "debug")
 }
 
-fn phone(index: usize) -> String {
-    format!("+62812{}", 1_000_000 + index)
-}
-
-/// How often a message to each recipient was accepted.
-fn accepted(sandbox: &Sandbox) -> BTreeMap<String, usize> {
-    let mut accepted = BTreeMap::new();
-    for arrival in sandbox.arrivals().into_iter().filter(|arrival| arrival.accepted) {
-        *accepted.entry(arrival.to).or_default() += 1;
-    }
-    accepted
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs RabbitMQ: run tests/run"]
 async fn a_broadcast_whose_tickets_are_lost_is_sent_once_to_everybody() {
     let broker = PrivateBroker::start().await;
     let sandbox = sandbox::start(|_| {}).await;
     let home = home(&sandbox, &broker);
-    let mut rows = "phone,name\n".to_owned();
-    for index in 0..GUESTS {
-        writeln!(rows, "{},Guest {index}", phone(index)).unwrap();
-    }
-    home.write("guests.csv", &rows);
+    home.write("guests.csv", &csv(GUESTS));
     let fleet = home.fleet().await;
     sandbox::report_to(&sandbox, fleet.address());
     let start = ["broadcast", "start", "--file", "guests.csv", "--template", "news", "--language", "id", "--id=dep-1"];
@@ -55,9 +43,7 @@ async fn a_broadcast_whose_tickets_are_lost_is_sent_once_to_everybody() {
         if shown["state"] == "completed" { Ok(()) } else { Err(shown.to_string()) }
     })
     .await;
-    let accepted = accepted(&sandbox);
-    let twice: Vec<_> = accepted.iter().filter(|(_, times)| **times > 1).collect();
-    assert!(twice.is_empty() && accepted.len() == GUESTS, "{} recipients; twice: {twice:?}", accepted.len());
+    assert_each_accepted_once(&sandbox.arrivals(), GUESTS);
     sandbox::assert_pace(&sandbox, 50);
 
     let found = home.kabar(&["doctor", "--json"]).await.json();
@@ -108,7 +94,7 @@ async fn what_other_services_publish_becomes_a_job_once_or_a_dead_letter() {
         (&text(job(Some("invoice-4"), 4)), Some("message-5")),
     ];
     publish_jobs(&broker.url(), "kabar", &jobs).await;
-    eventually(WITHIN, async || accepted(&sandbox).len() >= 3).await;
+    eventually(WITHIN, async || accepted(&sandbox.arrivals()).len() >= 3).await;
     let dead = eventually(WITHIN, async || {
         let dead = home.kabar(&["dead", "list", "--json"]).await.success().json();
         let dead = dead.as_array().cloned().unwrap_or_default();
@@ -127,8 +113,7 @@ async fn what_other_services_publish_becomes_a_job_once_or_a_dead_letter() {
         if done == 3 { Ok(()) } else { Err(status.to_string()) }
     })
     .await;
-    let digits = |index| phone(index).trim_start_matches('+').to_owned();
-    assert_eq!(accepted(&sandbox), BTreeMap::from([(digits(1), 1), (digits(2), 1), (digits(4), 1)]));
+    assert_eq!(accepted(&sandbox.arrivals()), BTreeMap::from([(digits(1), 1), (digits(2), 1), (digits(4), 1)]));
     eventually(WITHIN, async || {
         let queues = broker.control(&["list_queues", "name", "messages"]).await;
         if queues.contains("kabar.jobs\t0") { Ok(()) } else { Err(queues) }

@@ -1,7 +1,7 @@
 //! Tickets and jobs on Amazon SQS: purged, doubled, malformed, and with the server away.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use aws_sdk_sqs::{
     Client, Config,
@@ -9,7 +9,11 @@ use aws_sdk_sqs::{
 };
 use kabar_queue::Line;
 use kabar_sandbox::Sandbox;
-use kabar_tests::{Home, KabarProcess, LedgerKind, Relay, TestLedger, TestSqs, Time, eventually, http, sandbox};
+use kabar_tests::{
+    Home, KabarProcess, LedgerKind, Relay, TestLedger, TestSqs, Time, eventually,
+    guests::{assert_each_accepted_once, csv},
+    http, sandbox,
+};
 use serde_json::{Value, json};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -29,11 +33,7 @@ async fn reported_fleet(home: &Home, sandbox: &Sandbox) -> KabarProcess {
 }
 
 async fn start_broadcast(home: &Home) {
-    let mut rows = "phone,name\n".to_owned();
-    for index in 0..GUESTS {
-        writeln!(rows, "+62812{},Guest {index}", 1_000_000 + index).unwrap();
-    }
-    home.write("guests.csv", &rows);
+    home.write("guests.csv", &csv(GUESTS));
     let start = ["broadcast", "start", "--file", "guests.csv", "--template", "news", "--language", "id", "--id=dep-1"];
     assert!(home.kabar(&start).await.success().stdout.contains("dep-1"));
 }
@@ -54,17 +54,6 @@ async fn completed(home: &Home) {
     .await;
 }
 
-/// Fails unless the provider accepted one message for each of `count` recipients.
-#[track_caller]
-fn each_once(sandbox: &Sandbox, count: usize) {
-    let mut accepted: BTreeMap<String, usize> = BTreeMap::new();
-    for arrival in sandbox.arrivals().into_iter().filter(|arrival| arrival.accepted) {
-        *accepted.entry(arrival.to).or_default() += 1;
-    }
-    let twice: Vec<_> = accepted.iter().filter(|(_, times)| **times > 1).collect();
-    assert!(twice.is_empty() && accepted.len() == count, "{} recipients; twice: {twice:?}", accepted.len());
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a server for Amazon SQS: run tests/run"]
 async fn a_broadcast_whose_tickets_are_purged_ends_with_everybody_once() {
@@ -78,7 +67,7 @@ async fn a_broadcast_whose_tickets_are_purged_ends_with_everybody_once() {
     accepted(&sandbox, 70).await;
     queue.purge(Line::Batches).await.unwrap();
     completed(&home).await;
-    each_once(&sandbox, GUESTS);
+    assert_each_accepted_once(&sandbox.arrivals(), GUESTS);
     fleet.stop().await;
 }
 
@@ -141,7 +130,7 @@ async fn jobs_of_other_services_are_taken_in_once_by_their_id() {
         if ready == 0 { Ok(()) } else { Err(format!("{ready} jobs are left")) }
     })
     .await;
-    each_once(&sandbox, 3);
+    assert_each_accepted_once(&sandbox.arrivals(), 3);
     for id in ["invoice-1", &nameless] {
         let told = home.kabar(&["message", "show", id]).await.success().stdout;
         assert!(told.contains("default"), "{told}");
@@ -176,7 +165,7 @@ async fn workers_go_on_by_themselves_when_the_server_is_back() {
     assert!(fleet.ended().is_none(), "the process ended:\n{}", fleet.log());
     relay.mend();
     completed(&home).await;
-    each_once(&sandbox, GUESTS);
+    assert_each_accepted_once(&sandbox.arrivals(), GUESTS);
     fleet.ready().await;
     fleet.stop().await;
 }

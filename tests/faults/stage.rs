@@ -1,16 +1,18 @@
 //! What faults of many processes happen on: a ledger in Postgres, a queue, a simulated provider, and real processes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use kabar_domain::{
     job::{Door, Job},
     message::{MessageState, StateCounts},
 };
-use kabar_queue::{DatabaseQueue, Queue};
+use kabar_queue::Queue;
 use kabar_sandbox::Sandbox;
 use kabar_store::{DEFAULT_TENANT, Place, Store, StoreOptions};
 use kabar_tests::{
-    Home, KabarProcess, LedgerKind, PostgresServer, PrivateBroker, TestLedger, TestSqs, Time, eventually, sandbox,
+    Home, KabarProcess, LedgerKind, PostgresServer, QueueKind, SharedQueue, TestLedger, Time, eventually,
+    guests::{assert_each_accepted_once, phone},
+    sandbox,
 };
 use serde_json::{Value, json};
 
@@ -20,43 +22,6 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(90);
 /// How long a process may take to end once it has been told to or has to.
 pub(crate) const ENDS_WITHIN: Duration = Duration::from_secs(40);
 
-/// Which queue the processes share. To add one: a variant, how it is made, and a test in [`on_every_queue!`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum QueueKind {
-    /// The queue in the ledger.
-    Database,
-    /// A broker of the test's own.
-    RabbitMq,
-    /// Queues of the test's own.
-    Sqs,
-}
-
-/// A queue at work.
-enum SharedQueue {
-    Database,
-    RabbitMq(Box<PrivateBroker>),
-    Sqs(TestSqs),
-}
-
-impl SharedQueue {
-    async fn make(kind: QueueKind) -> Self {
-        match kind {
-            QueueKind::Database => Self::Database,
-            QueueKind::RabbitMq => Self::RabbitMq(Box::new(PrivateBroker::start().await)),
-            QueueKind::Sqs => Self::Sqs(TestSqs::fresh()),
-        }
-    }
-
-    /// A home whose processes use it.
-    fn home(&self) -> Home {
-        match self {
-            Self::Database => Home::new().with("KABAR_QUEUE_URL", "database:"),
-            Self::RabbitMq(broker) => Home::new().with("KABAR_QUEUE_URL", broker.url()),
-            Self::Sqs(sqs) => sqs.home(),
-        }
-    }
-}
-
 /// Makes a test for each queue of functions that take a [`QueueKind`].
 macro_rules! on_every_queue {
     ($($name:ident),+ $(,)?) => {
@@ -64,19 +29,19 @@ macro_rules! on_every_queue {
             #[tokio::test(flavor = "multi_thread")]
             #[ignore = "needs PostgreSQL: run tests/run"]
             async fn database() {
-                super::$name($crate::stage::QueueKind::Database).await;
+                super::$name(kabar_tests::QueueKind::Database).await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
             #[ignore = "needs PostgreSQL and RabbitMQ: run tests/run"]
             async fn rabbitmq() {
-                super::$name($crate::stage::QueueKind::RabbitMq).await;
+                super::$name(kabar_tests::QueueKind::RabbitMq).await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
             #[ignore = "needs PostgreSQL and a server for Amazon SQS: run tests/run"]
             async fn sqs() {
-                super::$name($crate::stage::QueueKind::Sqs).await;
+                super::$name(kabar_tests::QueueKind::Sqs).await;
             }
         })+
     };
@@ -198,11 +163,7 @@ impl Stage {
 
     /// The queue as another process sees it.
     pub(crate) async fn open_queue(&self) -> Queue {
-        match &self.queue {
-            SharedQueue::Database => Queue::Database(DatabaseQueue::new(self.store.clone())),
-            SharedQueue::RabbitMq(broker) => broker.connect(),
-            SharedQueue::Sqs(sqs) => sqs.open().await,
-        }
+        self.queue.open(&self.store).await
     }
 
     /// Where the ledger is.
@@ -213,20 +174,9 @@ impl Stage {
     /// Fails unless the provider accepted one message for each of `count` guests, and never more in a second than `rate`.
     #[track_caller]
     pub(crate) fn assert_each_once_within(&self, count: usize, rate: usize) {
-        let mut accepted: BTreeMap<String, usize> = BTreeMap::new();
-        for arrival in self.sandbox.arrivals().into_iter().filter(|arrival| arrival.accepted) {
-            *accepted.entry(arrival.to).or_default() += 1;
-        }
-        let twice: Vec<_> = accepted.iter().filter(|(_, times)| **times > 1).collect();
-        assert!(twice.is_empty(), "accepted more than once: {twice:?}");
-        assert_eq!(accepted.len(), count, "recipients that a message was accepted for");
+        assert_each_accepted_once(&self.sandbox.arrivals(), count);
         sandbox::assert_pace(&self.sandbox, rate);
     }
-}
-
-/// The number of the guest with this index.
-pub(crate) fn phone(index: usize) -> String {
-    format!("+62812{:07}", 1_000_000 + index)
 }
 
 /// How many messages a worker has in hand, or nobody knows of.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use kabar_domain::message::MessageState;
 use kabar_sandbox::Faults;
-use kabar_tests::eventually;
+use kabar_tests::{QueueKind, eventually};
 use sqlx::{AssertSqlSafe, Connection, Executor, postgres::PgConnection};
 
-use crate::stage::{ENDS_WITHIN, QueueKind, Stage, WITHIN, in_hand, on_every_queue};
+use crate::stage::{ENDS_WITHIN, Stage, WITHIN, in_hand, on_every_queue};
 
 /// What a process needs to be rescued: its lease of four seconds, and what may pass after it.
 const RESCUED_WITHIN: Duration = Duration::from_secs(4 + 30);

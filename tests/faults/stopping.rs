@@ -5,7 +5,9 @@ use std::time::Duration;
 use kabar_domain::message::MessageState;
 use kabar_sandbox::Faults;
 
-use crate::stage::{ENDS_WITHIN, QueueKind, Stage, assert_no_errors, in_hand, on_every_queue};
+use kabar_tests::QueueKind;
+
+use crate::stage::{ENDS_WITHIN, Stage, assert_no_errors, in_hand, on_every_queue};
 
 on_every_queue!(
     told_to_stop_it_finishes_what_is_under_way_and_gives_back_the_rest,

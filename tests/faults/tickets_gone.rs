@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use kabar_domain::message::MessageState;
 use kabar_queue::Line;
-use kabar_tests::eventually;
+use kabar_tests::{QueueKind, eventually};
 
-use crate::stage::{QueueKind, Stage, on_every_queue};
+use crate::stage::{Stage, on_every_queue};
 
 on_every_queue!(purged_tickets_are_written_anew, no_tickets_pile_up_while_no_courier_lives);
 

@@ -4,9 +4,13 @@ use std::time::{Duration, Instant};
 
 use kabar_domain::job::{Door, Job};
 use kabar_store::DEFAULT_TENANT;
-use kabar_tests::{Home, LedgerKind, TestLedger, Time, eventually, sandbox};
+use kabar_tests::{
+    Home, LedgerKind, TestLedger, Time, eventually,
+    guests::{digits, phone},
+    sandbox,
+};
 
-use crate::support::{WITHIN, digits, phone, send};
+use crate::support::{WITHIN, send};
 
 /// From a job that this process writes down to the request: past a planner and a dispatcher in one process and a courier
 /// in another, with nothing else to do.

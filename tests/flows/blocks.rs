@@ -1,13 +1,15 @@
 //! A recipient who may not be sent to: known from an answer or a receipt, kept from then on, lifted when they write.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use kabar_domain::message::MessageState;
-use kabar_store::DEFAULT_TENANT;
-use kabar_tests::{FleetOptions, Home, TestFleet, eventually, sandbox::PHONE_NUMBER_ID};
+use kabar_store::{Clock, DEFAULT_TENANT, SystemClock};
+use kabar_tests::{
+    FleetOptions, Home, TestFleet, eventually,
+    guests::{accepted, digits, phone},
+    sandbox::PHONE_NUMBER_ID,
+};
 use serde_json::json;
 
-use crate::support::{WITHIN, accepted, all_with_provider, digits, message_is, number, phone, send, with};
+use crate::support::{WITHIN, all_with_provider, message_is, number, send, with};
 
 /// The sandbox answers 131047 to whatever is for this number.
 const BLOCKED: &str = "+15550102";
@@ -107,6 +109,5 @@ async fn an_inbound_message_lifts_the_block() {
 }
 
 fn seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or_default()
+    SystemClock.now_ms() / 1_000
 }

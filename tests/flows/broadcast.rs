@@ -4,21 +4,14 @@ use std::{collections::HashSet, time::Duration};
 
 use kabar_domain::{message::MessageState, pace::Rate};
 use kabar_tests::{FleetOptions, TestFleet, sandbox};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-fn recipients(count: usize) -> Vec<Value> {
-    (0..count).map(|i| json!({"to": format!("+62812{:07}", 1_000_000 + i), "name": format!("Guest {i}")})).collect()
-}
-
-fn broadcast(id: &str, recipients: Vec<Value>) -> Value {
-    json!({"type": "broadcast", "id": id, "audience": {"recipients": recipients},
-        "content": {"template": {"name": "departure_reminder", "language": "id", "params": ["{name}", "1 Des 2026"]}}})
-}
+use crate::support::broadcast;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recipient_gets_it_once_with_their_own_values() {
     let fleet = TestFleet::start(FleetOptions::default(), |_| {}).await;
-    let job = fleet.enqueue(broadcast("dep-1", recipients(300))).await;
+    let job = fleet.enqueue(broadcast("dep-1", 300)).await;
     let done = |counts: &kabar_domain::message::StateCounts| {
         counts.get(MessageState::Delivered) + counts.get(MessageState::Read) == 300
     };
@@ -38,7 +31,7 @@ async fn every_recipient_gets_it_once_with_their_own_values() {
 async fn no_second_holds_more_than_the_rate() {
     let rate = Rate::per_second(50).unwrap();
     let fleet = TestFleet::start(FleetOptions { rate, ..FleetOptions::default() }, |_| {}).await;
-    let job = fleet.enqueue(broadcast("dep-1", recipients(150))).await;
+    let job = fleet.enqueue(broadcast("dep-1", 150)).await;
     fleet.finished(job, Duration::from_secs(30)).await;
     sandbox::assert_pace(&fleet.sandbox, 50);
     fleet.shutdown().await;

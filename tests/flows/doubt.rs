@@ -5,13 +5,13 @@ use std::time::Duration;
 use kabar_domain::message::MessageState;
 use kabar_sandbox::Faults;
 use kabar_store::DEFAULT_TENANT;
-use kabar_tests::{FleetOptions, TestFleet};
+use kabar_tests::{
+    FleetOptions, TestFleet,
+    guests::{accepted, assert_each_accepted_once, digits, phone},
+};
 use serde_json::json;
 
-use crate::support::{
-    WITH_PROVIDER, accepted, all_with_provider, asked_for, broadcast, digits, each_accepted_once, message_is, phone,
-    send, with,
-};
+use crate::support::{WITH_PROVIDER, all_with_provider, asked_for, broadcast, message_is, send, with};
 
 /// The provider takes every message over and never says so.
 fn dropped_after() -> Faults {
@@ -34,7 +34,7 @@ async fn a_receipt_settles_what_the_answer_left_open() {
     let fleet = fleet("10m", true, dropped_after()).await;
     let job = fleet.enqueue(broadcast("dep-1", 20)).await;
     all_with_provider(&fleet, job, 20).await;
-    each_accepted_once(&fleet.sandbox.arrivals(), 20);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 20);
     assert_eq!(fleet.sandbox.counters().received, 20, "nothing was asked again");
     fleet.shutdown().await;
 }
@@ -51,7 +51,7 @@ async fn what_the_provider_never_got_is_sent_again_once_later_receipts_prove_it(
     assert_eq!(story.attempts.len(), 2, "{story:?}");
     assert_eq!(story.attempts[0].outcome.as_deref(), Some("absent"), "{story:?}");
     let arrivals = fleet.sandbox.arrivals();
-    each_accepted_once(&arrivals, 2);
+    assert_each_accepted_once(&arrivals, 2);
     assert_eq!(asked_for(&arrivals, 0), 2);
     fleet.shutdown().await;
 }
@@ -92,7 +92,7 @@ async fn under_resend_it_goes_again_without_evidence() {
     message_is(&fleet, job, &[MessageState::InDoubt]).await;
     fleet.sandbox.set_faults(Faults::default());
     message_is(&fleet, job, &[MessageState::Accepted]).await;
-    each_accepted_once(&fleet.sandbox.arrivals(), 1);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 1);
     fleet.shutdown().await;
 }
 
@@ -102,7 +102,7 @@ async fn without_any_receipts_doubt_is_left_to_a_person_and_nothing_is_sent_blin
     let job = fleet.enqueue(broadcast("dep-1", 3)).await;
     let unresolved = |counts: &kabar_domain::message::StateCounts| counts.get(MessageState::Unresolved) == 3;
     fleet.counts_where(job, crate::support::WITHIN, unresolved).await;
-    each_accepted_once(&fleet.sandbox.arrivals(), 3);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 3);
     assert_eq!(fleet.sandbox.counters().received, 3);
     fleet.shutdown().await;
 }
@@ -117,7 +117,7 @@ async fn a_request_that_times_out_is_in_doubt_and_not_sent_again() {
     let job = fleet.enqueue(send("slow", &phone(0))).await;
     let story = message_is(&fleet, job, &[MessageState::Unresolved]).await;
     assert!(story.attempts[0].meaning.as_deref().unwrap_or_default().contains("timeout"), "{story:?}");
-    each_accepted_once(&fleet.sandbox.arrivals(), 1);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 1);
     assert_eq!(fleet.sandbox.counters().received, 1);
     fleet.shutdown().await;
 }

@@ -3,9 +3,9 @@
 use kabar_domain::{message::MessageState, pace::Rate};
 use kabar_sandbox::Faults;
 use kabar_store::{DEFAULT_TENANT, SenderChange};
-use kabar_tests::{FleetOptions, Home, TestFleet, fleet::SENDER};
+use kabar_tests::{FleetOptions, Home, TestFleet, fleet::SENDER, guests::assert_each_accepted_once};
 
-use crate::support::{WITHIN, all_with_provider, broadcast, each_accepted_once, sender_is};
+use crate::support::{WITHIN, all_with_provider, broadcast, sender_is};
 
 const RIGHT_TOKEN: &str = "the-right-token";
 
@@ -52,7 +52,7 @@ async fn with_the_right_token_and_a_resume_everything_goes_at_once() {
     fleet.store().change_sender(DEFAULT_TENANT, SENDER, &change).await.unwrap();
     fleet.store().resume_sender(DEFAULT_TENANT, SENDER).await.unwrap();
     all_with_provider(&fleet, job, 30).await;
-    each_accepted_once(&fleet.sandbox.arrivals(), 30);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 30);
     fleet.shutdown().await;
 }
 
@@ -72,6 +72,6 @@ async fn a_token_that_expires_in_the_middle_loses_nothing() {
     fleet.sandbox.set_faults(Faults::default());
     fleet.store().resume_sender(DEFAULT_TENANT, SENDER).await.unwrap();
     all_with_provider(&fleet, job, 80).await;
-    each_accepted_once(&fleet.sandbox.arrivals(), 80);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 80);
     fleet.shutdown().await;
 }

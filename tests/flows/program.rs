@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use kabar_sandbox::Sandbox;
-use kabar_tests::{Home, KabarProcess, eventually, sandbox};
+use kabar_tests::{
+    Home, KabarProcess, eventually,
+    guests::{assert_each_accepted_once, csv, phone},
+    sandbox,
+};
 use serde_json::Value;
 
-use crate::support::{WITHIN, each_accepted_once, phone};
+use crate::support::WITHIN;
 
 /// A home on this sandbox whose sender may send so many messages a second.
 fn home(sandbox: &Sandbox, rate: u32) -> Home {
@@ -15,8 +19,7 @@ fn home(sandbox: &Sandbox, rate: u32) -> Home {
 
 /// A file with the first `count` guests.
 fn guests(home: &Home, count: usize) {
-    let rows: String = (0..count).map(|index| format!("{},Guest {index}\n", phone(index))).collect();
-    home.write("guests.csv", &format!("phone,name\n{rows}"));
+    home.write("guests.csv", &csv(count));
 }
 
 /// `kabar broadcast start` of that file as `dep-1`.
@@ -106,7 +109,7 @@ async fn a_broadcast_of_a_file_is_waited_for_beside_a_running_fleet() {
     let done = home.kabar(&arguments).await.success().json();
     assert_eq!(done["id"], "dep-1", "{done}");
     assert_eq!(with_provider(&done), 60, "{done}");
-    each_accepted_once(&sandbox.arrivals(), 60);
+    assert_each_accepted_once(&sandbox.arrivals(), 60);
     let again = home.kabar(&arguments).await.success().json();
     assert_eq!(with_provider(&again), 60, "the same broadcast again is the same broadcast: {again}");
     assert_eq!(sandbox.counters().received, 60);
@@ -130,7 +133,7 @@ async fn two_processes_on_one_file_keep_one_pace_and_send_each_message_once() {
     assert_eq!(status["workers"].as_array().map(Vec::len), Some(2), "{status}");
     let shown = completed(&home).await;
     assert_eq!(with_provider(&shown), 200, "{shown}");
-    each_accepted_once(&sandbox.arrivals(), 201);
+    assert_each_accepted_once(&sandbox.arrivals(), 201);
     sandbox::assert_pace(&sandbox, 60);
     first.stop().await;
     second.stop().await;
@@ -150,7 +153,7 @@ async fn a_process_that_is_killed_in_the_middle_loses_nothing_and_sends_nothing_
     again.ready().await;
     let shown = completed(&home).await;
     assert_eq!(with_provider(&shown), 150, "{shown}");
-    each_accepted_once(&sandbox.arrivals(), 150);
+    assert_each_accepted_once(&sandbox.arrivals(), 150);
     sandbox::assert_pace(&sandbox, 50);
     again.stop().await;
 }
@@ -176,6 +179,6 @@ async fn told_to_stop_it_ends_well_and_gives_everything_back() {
     assert_eq!(status["workers"].as_array().map(Vec::len), Some(0), "{status}");
     let again = reported_fleet(&home, &sandbox).await;
     completed(&home).await;
-    each_accepted_once(&sandbox.arrivals(), 120);
+    assert_each_accepted_once(&sandbox.arrivals(), 120);
     again.stop().await;
 }

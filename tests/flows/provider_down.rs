@@ -2,9 +2,14 @@
 
 use kabar_domain::{message::MessageState, pace::Rate};
 use kabar_sandbox::Faults;
-use kabar_tests::{FleetOptions, TestFleet, fleet::SENDER, sandbox};
+use kabar_tests::{
+    FleetOptions, TestFleet,
+    fleet::SENDER,
+    guests::{accepted, assert_each_accepted_once},
+    sandbox,
+};
 
-use crate::support::{accepted, all_with_provider, broadcast, each_accepted_once, received, sender_is};
+use crate::support::{all_with_provider, broadcast, received, sender_is};
 
 async fn fleet(grace: &str, faults: Faults) -> TestFleet {
     let settings = [("doubt.grace", grace), ("courier.park_first", "200ms"), ("courier.retry_first", "100ms")];
@@ -22,7 +27,7 @@ async fn an_outage_parks_the_sender_and_spends_few_tries() {
     received(&fleet, 12).await;
     fleet.sandbox.set_faults(Faults::default());
     all_with_provider(&fleet, job, 80).await;
-    each_accepted_once(&fleet.sandbox.arrivals(), 80);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 80);
     // Each time it goes on, a run of five and what is under way with it find out; without parking it were thousands.
     let in_vain = fleet.sandbox.counters().failed;
     assert!(in_vain <= 80, "{in_vain} requests went out in vain");
@@ -34,7 +39,7 @@ async fn errors_of_the_server_now_and_then_lose_nothing() {
     let fleet = fleet("10m", Faults { server_error_share: 0.3, ..Faults::default() }).await;
     let job = fleet.enqueue(broadcast("dep-1", 80)).await;
     all_with_provider(&fleet, job, 80).await;
-    each_accepted_once(&fleet.sandbox.arrivals(), 80);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 80);
     assert!(fleet.sandbox.counters().failed > 0);
     fleet.shutdown().await;
 }
@@ -48,7 +53,7 @@ async fn answers_of_a_proxy_and_broken_off_ones_are_doubt_that_receipts_settle()
     // The last ones get through, so that later receipts prove which of the first never left.
     fleet.sandbox.set_faults(Faults::default());
     all_with_provider(&fleet, job, 80).await;
-    each_accepted_once(&fleet.sandbox.arrivals(), 80);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 80);
     assert!(fleet.sandbox.counters().failed > 0);
     fleet.shutdown().await;
 }

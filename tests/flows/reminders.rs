@@ -12,12 +12,13 @@ use kabar_store::{DEFAULT_TENANT, MessageSummary};
 use kabar_tests::{
     TestLedger, eventually,
     fleet::{sender, settings},
+    guests::{assert_each_accepted_once, phone},
     ledger::START_MS,
     sandbox,
 };
 use serde_json::{Value, json};
 
-use crate::support::{WITHIN, each_accepted_once, phone, send};
+use crate::support::{WITHIN, send};
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
@@ -102,7 +103,7 @@ async fn a_reminder_goes_when_its_time_comes_and_not_before() {
     ledger.clock().advance_ms(5 * MINUTE_MS);
     eventually_states(&ledger, job, |states| with_provider(states[0])).await;
     assert_eq!(states(&ledger, job).await[1..], [MessageState::Queued; 3]);
-    each_accepted_once(&sandbox.arrivals(), 2);
+    assert_each_accepted_once(&sandbox.arrivals(), 2);
     fleet.shutdown().await;
 }
 
@@ -126,7 +127,7 @@ async fn a_payment_takes_back_what_has_not_left() {
     let control = enqueue(&ledger, send("control", &phone(1))).await;
     eventually_states(&ledger, control, |states| states.iter().copied().all(with_provider) && !states.is_empty()).await;
     assert_eq!(states(&ledger, job).await[1..], [MessageState::Cancelled; 3]);
-    each_accepted_once(&sandbox.arrivals(), 2);
+    assert_each_accepted_once(&sandbox.arrivals(), 2);
     fleet.shutdown().await;
 }
 
@@ -143,7 +144,7 @@ async fn of_those_missed_by_downtime_only_the_latest_is_sent() {
         states[..2] == [MessageState::Expired; 2] && with_provider(states[2]) && states[3] == MessageState::Queued
     })
     .await;
-    each_accepted_once(&sandbox.arrivals(), 1);
+    assert_each_accepted_once(&sandbox.arrivals(), 1);
     fleet.shutdown().await;
 }
 

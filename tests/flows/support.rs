@@ -1,39 +1,27 @@
 //! What flows share: people, jobs, and the questions that are asked of a ledger and of a provider.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use kabar_domain::{message::MessageState, phone::PhoneNumber};
 use kabar_sandbox::Arrival;
 use kabar_store::{DEFAULT_TENANT, MessageStory, SenderStatus, Store};
-use kabar_tests::{TestFleet, eventually};
+use kabar_tests::{
+    TestFleet, eventually,
+    guests::{digits, recipients},
+};
 use serde_json::{Value, json};
 
 /// How long anything here may take on a machine that builds other things meanwhile. Nothing waits for so long in vain.
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
-
-/// The number of the guest with this index, as E.164.
-pub(crate) fn phone(index: usize) -> String {
-    format!("+62812{:07}", 1_000_000 + index)
-}
-
-/// The same as the provider sees it: digits without a plus.
-pub(crate) fn digits(index: usize) -> String {
-    phone(index).trim_start_matches('+').to_owned()
-}
 
 /// A number as the ledger holds it.
 pub(crate) fn number(text: &str) -> PhoneNumber {
     PhoneNumber::parse(text, None).unwrap_or_else(|error| panic!("{text}: {error}")).number
 }
 
-/// The first `count` guests as an audience.
-pub(crate) fn recipients(count: usize) -> Vec<Value> {
-    (0..count).map(|index| json!({"to": phone(index), "name": format!("Guest {index}")})).collect()
-}
-
 /// A broadcast to the first `count` guests.
 pub(crate) fn broadcast(id: &str, count: usize) -> Value {
-    json!({"type": "broadcast", "id": id, "audience": {"recipients": recipients(count)}, "content": departure()})
+    json!({"type": "broadcast", "id": id, "audience": {"recipients": recipients(0..count)}, "content": departure()})
 }
 
 /// One text to one number.
@@ -52,24 +40,6 @@ pub(crate) fn with(mut job: Value, fields: &[(&str, Value)]) -> Value {
 /// A template that takes the recipient's name.
 pub(crate) fn departure() -> Value {
     json!({"template": {"name": "departure_reminder", "language": "id", "params": ["{name}", "1 Des 2026"]}})
-}
-
-/// How often the provider accepted a message for each recipient.
-pub(crate) fn accepted(arrivals: &[Arrival]) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for arrival in arrivals.iter().filter(|arrival| arrival.accepted) {
-        *counts.entry(arrival.to.clone()).or_default() += 1;
-    }
-    counts
-}
-
-/// Fails unless the provider accepted one message for each of `count` recipients.
-#[track_caller]
-pub(crate) fn each_accepted_once(arrivals: &[Arrival], count: usize) {
-    let accepted = accepted(arrivals);
-    let twice: Vec<_> = accepted.iter().filter(|(_, times)| **times != 1).collect();
-    assert!(twice.is_empty(), "accepted more than once: {twice:?}");
-    assert_eq!(accepted.len(), count, "recipients that a message was accepted for");
 }
 
 /// How many requests arrived for the guest with this index.

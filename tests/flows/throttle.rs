@@ -1,33 +1,25 @@
 //! The provider asks to slow down: the sender waits, no message pays for it.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use kabar_domain::{message::MessageState, pace::Rate};
 use kabar_sandbox::Faults;
-use kabar_store::{DEFAULT_TENANT, NewSender};
+use kabar_store::{Clock, DEFAULT_TENANT, NewSender, SystemClock};
 use kabar_tests::{
     FleetOptions, TestFleet, eventually,
     fleet::{SENDER, sender},
+    guests::{accepted, assert_each_accepted_once, digits, phone},
     sandbox::{self, PHONE_NUMBER_ID},
 };
 
 use crate::support::{
-    WITHIN, accepted, all_with_provider, asked_for, broadcast, digits, each_accepted_once, message_is, phone, received,
-    send, sender_is, sender_status, with,
+    WITHIN, all_with_provider, asked_for, broadcast, message_is, received, send, sender_is, sender_status, with,
 };
 
 /// A fleet whose messages fail with the first try that they spend, so that a throttle which spends one is noticed.
 fn one_try(rate: Rate) -> FleetOptions {
     let settings = vec![("courier.max_tries", "1".to_owned()), ("courier.park_first", "100ms".to_owned())];
     FleetOptions { rate, settings, ..FleetOptions::default() }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +32,7 @@ async fn a_throttled_broadcast_is_delivered_once_and_no_message_fails() {
     eventually(WITHIN, async || fleet.sandbox.counters().throttled >= 8).await;
     fleet.sandbox.set_faults(Faults::default());
     all_with_provider(&fleet, job, 120).await;
-    each_accepted_once(&fleet.sandbox.arrivals(), 120);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 120);
     fleet.shutdown().await;
 }
 
@@ -71,13 +63,13 @@ async fn a_bare_429_parks_for_as_long_as_its_retry_after_says() {
     .await;
     let job = fleet.enqueue(broadcast("dep-1", 30)).await;
     let parked = sender_is(fleet.store(), SENDER, "parked").await;
-    let left = parked.parked_until.unwrap_or_default() - now_ms();
+    let left = parked.parked_until.unwrap_or_default() - SystemClock.now_ms();
     assert!((3_000_000..=3_600_000).contains(&left), "parked for {left} ms: {parked:?}");
     assert!(parked.reason.as_deref().unwrap_or_default().contains("429"), "{parked:?}");
     fleet.sandbox.set_faults(Faults::default());
     fleet.store().resume_sender(DEFAULT_TENANT, SENDER).await.unwrap();
     all_with_provider(&fleet, job, 30).await;
-    each_accepted_once(&fleet.sandbox.arrivals(), 30);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 30);
     fleet.shutdown().await;
 }
 
@@ -92,7 +84,7 @@ async fn a_parked_sender_goes_on_by_itself() {
     sender_is(fleet.store(), SENDER, "parked").await;
     fleet.sandbox.set_faults(Faults::default());
     all_with_provider(&fleet, job, 5).await;
-    each_accepted_once(&fleet.sandbox.arrivals(), 5);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 5);
     fleet.shutdown().await;
 }
 
@@ -126,7 +118,7 @@ async fn parks_its_neighbours(code: i64) {
     fleet.enqueue(send("hit", &phone(0))).await;
     for name in [SENDER, "other"] {
         let parked = sender_is(fleet.store(), name, "parked").await;
-        let left = parked.parked_until.unwrap_or_default() - now_ms();
+        let left = parked.parked_until.unwrap_or_default() - SystemClock.now_ms();
         assert!(left > 1_000, "{name} is parked for {left} ms only");
     }
     let waits = fleet.enqueue(with(send("waits", &phone(1)), &[("sender", "other".into())])).await;
@@ -155,7 +147,7 @@ async fn a_spam_restriction_parks_for_hours() {
     .await;
     let job = fleet.enqueue(send("hit", &phone(0))).await;
     let parked = sender_is(fleet.store(), SENDER, "parked").await;
-    let left = parked.parked_until.unwrap_or_default() - now_ms();
+    let left = parked.parked_until.unwrap_or_default() - SystemClock.now_ms();
     assert!(left > 3 * 3_600_000, "parked for {left} ms");
     let story = message_is(&fleet, job, &[MessageState::Queued]).await;
     assert!(story.waits_because.as_deref().unwrap_or_default().contains("parked"), "{story:?}");

@@ -5,13 +5,14 @@ use kabar_domain::{
     pace::Rate,
 };
 use kabar_store::DEFAULT_TENANT;
-use kabar_tests::{FleetOptions, Home, TestFleet, fleet::SENDER};
+use kabar_tests::{
+    FleetOptions, Home, TestFleet,
+    fleet::SENDER,
+    guests::{assert_each_accepted_once, digits, phone, recipients},
+};
 use serde_json::json;
 
-use crate::support::{
-    WITHIN, all_with_provider, asked_for, broadcast, digits, each_accepted_once, phone, received, recipients, send,
-    with,
-};
+use crate::support::{WITHIN, all_with_provider, asked_for, broadcast, received, send, with};
 
 async fn fleet(per_second: u32) -> TestFleet {
     let rate = Rate::per_second(per_second).unwrap_or(Rate::Unlimited);
@@ -43,7 +44,7 @@ async fn two_broadcasts_go_on_side_by_side() {
     let fleet = fleet(100).await;
     fleet.store().pause_sender(DEFAULT_TENANT, SENDER, "until both are there").await.unwrap();
     let first = fleet.enqueue(broadcast("dep-1", 150)).await;
-    let people: Vec<_> = recipients(300).split_off(150);
+    let people: Vec<_> = recipients(0..300).split_off(150);
     let second = with(broadcast("dep-2", 1), &[("audience", json!({"recipients": people}))]);
     let second = fleet.enqueue(second).await;
     for job in [first, second] {
@@ -57,7 +58,7 @@ async fn two_broadcasts_go_on_side_by_side() {
     for job in [first, second] {
         all_with_provider(&fleet, job, 150).await;
     }
-    each_accepted_once(&fleet.sandbox.arrivals(), 300);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 300);
     fleet.shutdown().await;
 }
 
@@ -77,7 +78,7 @@ async fn nothing_leaves_of_a_paused_broadcast_and_all_of_a_resumed_one() {
     assert_eq!(fleet.store().broadcast(DEFAULT_TENANT, "dep-1").await.unwrap().state.as_str(), "paused");
     fleet.store().resume_broadcast(DEFAULT_TENANT, "dep-1").await.unwrap();
     all_with_provider(&fleet, job, 200).await;
-    each_accepted_once(&fleet.sandbox.arrivals(), 201);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 201);
     fleet.shutdown().await;
 }
 

@@ -7,6 +7,7 @@
 
 mod finished;
 pub mod fleet;
+pub mod guests;
 mod home;
 pub mod http;
 pub mod ledger;
@@ -17,6 +18,7 @@ pub mod rabbitmq;
 pub mod relay;
 pub mod sandbox;
 pub mod server;
+mod shared_queue;
 mod sqs;
 pub mod wait;
 
@@ -28,5 +30,6 @@ pub use process::KabarProcess;
 pub use rabbitmq::{FreshExchange, PrivateBroker};
 pub use relay::Relay;
 pub use server::{PostgresServer, Stop};
+pub use shared_queue::{QueueKind, SharedQueue};
 pub use sqs::TestSqs;
 pub use wait::eventually;

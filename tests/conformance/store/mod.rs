@@ -1,5 +1,5 @@
-//! What the ledger must do, on every database that it may live in. Each check is a test of SQLite and one of Postgres,
-//! on a ledger of its own whose clock stands still until the check moves it.
+//! What the ledger must do, on every database that it may live in. Each check is a test of SQLite, one of Postgres and one
+//! of Postgres behind PgBouncer, on a ledger of its own whose clock stands still until the check moves it.
 //!
 //! Together the checks call every public function of `Store` and of the writer. What several need is in [`fixtures`].
 #![expect(clippy::unwrap_used, reason = "a check that cannot go on has failed")]
