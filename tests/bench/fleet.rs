@@ -1,35 +1,54 @@
 //! Several processes on Postgres that share a queue: how much of each sender's rate is used, whether any second holds more
 //! than it, and what a message costs, database and broker included.
 //!
-//! `tests/run bench fleet [QUEUE [PROCESSES [SENDERS [RATE [SECONDS]]]]]`, where QUEUE is `database`, `rabbitmq` or `sqs`,
-//! RATE a number or `unlimited`; `KABAR_BENCH_KILL=1` kills one process halfway and starts another. Without arguments: one
-//! sender at 20, 80 and 1,000 a second on 1, 2 and 8 processes.
+//! `tests/run bench fleet` takes
+//!
+//! - nothing: one sender at 20, 80 and 1,000 a second, on 1, 2 and 8 processes, with each queue;
+//! - `versus`: 20,000 and 200,000 messages without a rate on two processes, with the ledger's queue and with RabbitMQ, side
+//!   by side with the same sends through apalis on the same server;
+//! - `SYSTEM PROCESSES SENDERS RATE MESSAGES`: one run. SYSTEM is `database`, `rabbitmq`, `sqs` or `apalis`, RATE a number or
+//!   `unlimited`, MESSAGES those of one sender.
+//!
+//! `KABAR_BENCH_KILL=1` kills one process halfway and starts another.
 #![expect(clippy::expect_used, unreachable_pub, reason = "a benchmark ends where it cannot go on")]
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
-use kabar_domain::{job::Job, pace::Rate};
+use kabar_domain::{job::Job, message::MessageState, pace::Rate};
 use kabar_store::{DEFAULT_TENANT, Store};
 use kabar_tests::{Home, KabarProcess, LedgerKind, QueueKind, SharedQueue, TestLedger, Time, guests, http};
 use serde_json::json;
 
+mod apalis;
+mod cost;
 #[expect(dead_code, reason = "each benchmark uses a part")]
 mod support;
+use cost::{Cost, Meter};
 use support::{Provider, ProviderOptions, job, named_sender, until};
 
-/// How long a rate is kept up, unless said.
+/// How long a rate is kept up, in seconds, where the number of messages is not given.
 const SECONDS: usize = 15;
+
+/// How many messages go without a rate, where their number is not given.
+const UNLIMITED_MESSAGES: usize = 20_000;
 
 /// The most recipients of one job.
 const PER_JOB: usize = 10_000;
 
+/// How often the ends of runs are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Who sends.
+#[derive(Debug, Clone, Copy)]
+enum System {
+    Kabar(QueueKind),
+    Apalis,
+}
+
 /// What is measured in one run.
 #[derive(Debug, Clone)]
 struct Run {
-    queue: String,
+    system: System,
     processes: usize,
     senders: usize,
     rate: Rate,
@@ -42,11 +61,11 @@ fn main() {
     support::main(async || {
         let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
         println!(
-            "fleet: Postgres, every process with all workers, provider answers in 150 ± 50 ms (at once if unlimited)"
+            "fleet: Postgres, every process with all workers; the provider answers in 150 ± 50 ms, without a rate at once"
         );
         println!(
-            "{:>9} {:>9} {:>7} {:>9} {:>9} {:>10} {:>7} {:>15} {:>15} {:>10} {:>10}",
-            "queue",
+            "{:>9} {:>9} {:>7} {:>9} {:>9} {:>9} {:>7} {:>13} {:>15} {:>10} {:>9} {:>9}",
+            "system",
             "processes",
             "senders",
             "rate",
@@ -55,6 +74,7 @@ fn main() {
             "used",
             "worst second",
             "CPU s per 1,000",
+            "statements",
             "WAL bytes",
             "p99 late"
         );
@@ -66,30 +86,54 @@ fn main() {
 
 fn runs(arguments: &[String]) -> Vec<Run> {
     let kill = std::env::var_os("KABAR_BENCH_KILL").is_some();
-    let number = |index: usize| arguments.get(index).and_then(|text| text.parse::<usize>().ok());
-    let seconds = number(4).unwrap_or(SECONDS);
-    let run = |queue: &str, processes, senders, rate: Rate| Run {
-        queue: queue.to_owned(),
-        processes,
-        senders,
-        rate,
-        messages: rate.limit().map_or(seconds * 1_000, |rate| rate as usize * seconds),
-        kill,
+    let run = |system, processes, senders, rate: Rate, messages: Option<usize>| {
+        let usual = rate.limit().map_or(UNLIMITED_MESSAGES, |rate| rate as usize * SECONDS);
+        Run { system, processes, senders, rate, messages: messages.unwrap_or(usual), kill }
     };
-    let Some(queue) = arguments.first() else {
-        let mut all = Vec::new();
-        for queue in ["database", "rabbitmq", "sqs"] {
-            for processes in [1, 2, 8] {
-                all.extend([20, 80, 1_000].map(|rate| run(queue, processes, 1, per_second(rate))));
-            }
+    let queues = [QueueKind::Database, QueueKind::RabbitMq, QueueKind::Sqs].map(System::Kabar);
+    match arguments.first().map(String::as_str) {
+        None => {
+            let fleets = queues.into_iter().flat_map(|system| [1, 2, 8].map(|processes| (system, processes)));
+            let rates = [20, 80, 1_000].map(per_second);
+            fleets.flat_map(|(system, processes)| rates.map(|rate| run(system, processes, 1, rate, None))).collect()
         }
-        return all;
-    };
-    let rate = match arguments.get(3).map(String::as_str) {
-        Some("unlimited") => Rate::Unlimited,
-        other => per_second(other.and_then(|text| text.parse().ok()).unwrap_or(1_000)),
-    };
-    vec![run(queue, number(1).unwrap_or(2), number(2).unwrap_or(1), rate)]
+        Some("versus") => {
+            let systems = [System::Apalis, queues[0], queues[1]];
+            let counts = [20_000, 200_000];
+            counts
+                .into_iter()
+                .flat_map(|count| systems.map(|system| run(system, 2, 1, Rate::Unlimited, Some(count))))
+                .collect()
+        }
+        Some(system) => {
+            let number = |index: usize| arguments.get(index).map(|text| text.parse::<usize>().expect("a number"));
+            let rate = match arguments.get(3).map(String::as_str) {
+                Some("unlimited") => Rate::Unlimited,
+                Some(rate) => per_second(rate.parse().expect("a rate")),
+                None => per_second(1_000),
+            };
+            vec![run(system_of(system), number(1).unwrap_or(2), number(2).unwrap_or(1), rate, number(4))]
+        }
+    }
+}
+
+fn system_of(name: &str) -> System {
+    match name {
+        "database" => System::Kabar(QueueKind::Database),
+        "rabbitmq" => System::Kabar(QueueKind::RabbitMq),
+        "sqs" => System::Kabar(QueueKind::Sqs),
+        "apalis" => System::Apalis,
+        other => panic!("{other:?} is no system: use database, rabbitmq, sqs or apalis"),
+    }
+}
+
+fn name_of(system: System) -> &'static str {
+    match system {
+        System::Kabar(QueueKind::Database) => "database",
+        System::Kabar(QueueKind::RabbitMq) => "rabbitmq",
+        System::Kabar(QueueKind::Sqs) => "sqs",
+        System::Apalis => "apalis",
+    }
 }
 
 fn per_second(rate: u32) -> Rate {
@@ -103,49 +147,79 @@ async fn measure(run: &Run) {
     } else {
         ProviderOptions::default()
     });
-    let ledger = TestLedger::open(LedgerKind::Postgres, Time::System).await;
-    let store = ledger.reopen().await;
-    let queue = SharedQueue::make(queue_kind(&run.queue)).await;
-    let home =
-        queue.home().on_ledger(&ledger).with("KABAR_WHATSAPP_ALLOW_PLAIN_HTTP", "true").with("KABAR_LOG", "warn");
+    let ledger = TestLedger::empty(LedgerKind::Postgres, Time::System).await;
+    let (late, cost) = match run.system {
+        System::Kabar(queue) => kabar(run, queue, &provider, &ledger).await,
+        System::Apalis => ("-".to_owned(), rival(run, &provider, &ledger).await),
+    };
+    report(run, &provider, &late, &cost).await;
+}
+
+async fn kabar(run: &Run, queue: QueueKind, provider: &Provider, ledger: &TestLedger) -> (String, Cost) {
+    let queue = SharedQueue::make(queue).await;
+    let home = queue.home().on_ledger(ledger).with("KABAR_WHATSAPP_ALLOW_PLAIN_HTTP", "true").with("KABAR_LOG", "warn");
     let _ = home.kabar(&["migrate"]).await.success();
+    let store = ledger.reopen().await;
     for sender in 0..run.senders {
-        let added = named_sender(&format!("sender-{sender}"), &address(sender), &provider, run.rate);
+        let added = named_sender(&name(sender), &address(sender), provider, run.rate);
         store.add_sender(DEFAULT_TENANT, &added).await.expect("the sender can be added");
     }
-    let planned = plan(&home, &store, run).await;
+    let jobs = plan(&home, &store, run).await;
     let mut processes = Vec::new();
     for _ in 0..run.processes {
         processes.push(home.fleet().await);
     }
-    let (cpu, wal, began) = (Cpu::now(&provider), wal_bytes(&ledger).await, Instant::now());
+    let meter = Meter::start(provider, ledger).await;
     for sender in 0..run.senders {
-        store.resume_sender(DEFAULT_TENANT, &format!("sender-{sender}")).await.expect("the sender can be resumed");
+        store.resume_sender(DEFAULT_TENANT, &name(sender)).await.expect("the sender can be resumed");
     }
     let wanted = (run.messages * run.senders) as u64;
     if run.kill {
-        until(Duration::from_millis(50), async || provider.accepted().await >= wanted / 2).await;
+        until(LOOK_EVERY, async || provider.accepted().await >= wanted / 2).await;
         processes.remove(0).kill().await;
         processes.push(home.fleet().await);
+        // What a killed process had just handed to the network is in doubt, and settled later than this waits.
+        until(LOOK_EVERY, async || provider.accepted().await >= wanted * 99 / 100).await;
+    } else {
+        until(LOOK_EVERY, async || provider.accepted().await >= wanted).await;
+        until(LOOK_EVERY, async || accepted(&store, &jobs).await == wanted).await;
     }
-    // What a killed process had just handed to the network is in doubt, and settled later than this waits.
-    let enough = if run.kill { wanted * 99 / 100 } else { wanted };
-    until(Duration::from_millis(50), async || provider.accepted().await >= enough).await;
-    let (elapsed, cpu) = (began.elapsed().as_secs_f64(), Cpu::now(&provider).since(&cpu));
-    let wal = (wal_bytes(&ledger).await - wal) / wanted as i64;
+    let cost = meter.read().await;
     let late = late_p99(&processes).await;
-    report(run, &provider, elapsed, cpu, wal, &late).await;
     for process in processes {
         process.stop().await;
     }
-    drop(planned);
+    (late, cost)
+}
+
+/// How many messages are accepted as far as the ledger knows.
+async fn accepted(store: &Store, jobs: &[i64]) -> u64 {
+    let mut accepted = 0;
+    for job in jobs {
+        accepted += store.job_counts(*job).await.expect("counts can be read").get(MessageState::Accepted);
+    }
+    accepted
+}
+
+/// The same sends through apalis.
+async fn rival(run: &Run, provider: &Provider, ledger: &TestLedger) -> Cost {
+    assert!(run.rate.limit().is_none() && run.senders == 1, "apalis knows no rate and no senders");
+    let program = apalis::build().await;
+    apalis::enqueue(&program, ledger, run.messages).await;
+    let meter = Meter::start(provider, ledger).await;
+    let workers: Vec<_> = (0..run.processes).map(|_| apalis::work(&program, ledger, provider)).collect();
+    until(LOOK_EVERY, async || provider.accepted().await >= run.messages as u64).await;
+    until(LOOK_EVERY, async || apalis::done(ledger).await == run.messages as i64).await;
+    let cost = meter.read().await;
+    drop(workers);
+    cost
 }
 
 /// Enqueues and plans everything while the senders are paused, so that only sending is measured.
 async fn plan(home: &Home, store: &Store, run: &Run) -> Vec<i64> {
     let mut jobs = Vec::new();
     for sender in 0..run.senders {
-        let name = format!("sender-{sender}");
+        let name = name(sender);
         store.pause_sender(DEFAULT_TENANT, &name, "until all is planned").await.expect("the sender can be paused");
         for first in (0..run.messages).step_by(PER_JOB) {
             let job = broadcast(&name, first..run.messages.min(first + PER_JOB));
@@ -155,7 +229,7 @@ async fn plan(home: &Home, store: &Store, run: &Run) -> Vec<i64> {
     let mut planner = home.start(&["run", "--only", "gateway,planner"]);
     planner.ready().await;
     for job in &jobs {
-        until(Duration::from_millis(20), async || store.job_is_planned(*job).await.unwrap_or(false)).await;
+        until(LOOK_EVERY, async || store.job_is_planned(*job).await.unwrap_or(false)).await;
     }
     planner.stop().await;
     jobs
@@ -167,20 +241,15 @@ fn broadcast(sender: &str, guests: std::ops::Range<usize>) -> Job {
         "content": {"template": {"name": "departure_reminder", "language": "id", "params": ["Siti", "1 Des 2026"]}}}))
 }
 
+fn name(sender: usize) -> String {
+    format!("sender-{sender}")
+}
+
 fn address(sender: usize) -> String {
     format!("10654035{sender:07}")
 }
 
-fn queue_kind(name: &str) -> QueueKind {
-    match name {
-        "database" => QueueKind::Database,
-        "rabbitmq" => QueueKind::RabbitMq,
-        "sqs" => QueueKind::Sqs,
-        other => panic!("{other:?} is no queue: use database, rabbitmq or sqs"),
-    }
-}
-
-async fn report(run: &Run, provider: &Provider, elapsed: f64, cpu: f64, wal: i64, late: &str) {
+async fn report(run: &Run, provider: &Provider, late: &str, cost: &Cost) {
     let arrivals = provider.arrivals().await;
     let mut of_senders: HashMap<&str, Vec<u64>> = HashMap::new();
     for (sender, at_us) in &arrivals {
@@ -200,12 +269,14 @@ async fn report(run: &Run, provider: &Provider, elapsed: f64, cpu: f64, wal: i64
         None => ("unlimited".to_owned(), "-".to_owned()),
     };
     println!(
-        "{:>9} {:>9} {:>7} {rate:>9} {total:>9} {:>10.0} {used:>7} {worst:>15} {:>15.3} {wal:>10} {late:>10}",
-        run.queue,
+        "{:>9} {:>9} {:>7} {rate:>9} {total:>9} {:>9.0} {used:>7} {worst:>13} {:>15.3} {:>10.2} {:>9.0} {late:>9}",
+        name_of(run.system),
         run.processes,
         run.senders,
-        total / elapsed,
-        cpu / total * 1_000.0,
+        total / cost.elapsed.as_secs_f64(),
+        cost.cpu_seconds / total * 1_000.0,
+        cost.statements as f64 / total,
+        cost.wal_bytes as f64 / total,
     );
 }
 
@@ -243,29 +314,4 @@ async fn late_p99(processes: &[KabarProcess]) -> String {
     let all = buckets.last().map_or(0.0, |(_, count)| *count);
     let bound = buckets.iter().find(|(_, count)| *count >= all * 0.99).map(|(bound, _)| *bound);
     bound.filter(|_| all > 0.0).map_or("-".to_owned(), |bound| format!("{:.1} ms", bound * 1e3))
-}
-
-/// How much the ledger's server has written to its log.
-async fn wal_bytes(ledger: &TestLedger) -> i64 {
-    use sqlx::{Connection, Row};
-    let mut connection = sqlx::PgConnection::connect(&ledger.url()).await.expect("the server answers");
-    let row =
-        sqlx::query("select cast(pg_current_wal_insert_lsn() - '0/0' as bigint)").fetch_one(&mut connection).await;
-    row.and_then(|row| row.try_get(0)).expect("the server tells")
-}
-
-/// CPU time of the whole machine but the provider and this process: the fleet, its database and its broker. Right only
-/// where nothing else runs.
-struct Cpu {
-    busy: f64,
-}
-
-impl Cpu {
-    fn now(provider: &Provider) -> Self {
-        Self { busy: support::machine_cpu_seconds() - support::cpu_seconds() - provider.cpu_seconds() }
-    }
-
-    fn since(&self, before: &Self) -> f64 {
-        self.busy - before.busy
-    }
 }

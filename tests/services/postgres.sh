@@ -61,7 +61,8 @@ postgres_prepare() {
 
 postgres_launch() {
   launch_as_postgres postgres "${postgres_clean[@]}" postgres -D "$1/data" -p "$2" \
-    -c listen_addresses=127.0.0.1 -c unix_socket_directories="$1" -c max_connections=200
+    -c listen_addresses=127.0.0.1 -c unix_socket_directories="$1" -c max_connections=200 \
+    -c shared_preload_libraries="${postgres_libraries:-}"
 }
 
 # Asked on its own socket: on the port, another server may answer.
