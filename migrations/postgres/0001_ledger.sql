@@ -157,6 +157,7 @@ create index messages_by_recipient on messages (recipient_id);
 -- Processes start attempts side by side here; SQLite has one writer at a time, whose look at the recipient suffices.
 create unique index messages_one_sending_per_pair on messages (sender_id, recipient_id) where state = 'sending';
 create index messages_in_doubt on messages (due_at) where state = 'in_doubt';
+create index messages_unresolved on messages (id) where state = 'unresolved';
 create index messages_expiring on messages (expires_at) where state = 'queued' and expires_at is not null;
 
 -- A recipient's own values for one message, apart from messages, whose rows are rewritten at every step.
@@ -175,6 +176,7 @@ create table attempts (
   outcome text,
   code bigint,
   meaning text,
+  evidence text,                       -- why doubt about it ended in sending the message again
   provider_message_id text,
   sent_at bigint,
   delivered_at bigint,
@@ -202,10 +204,12 @@ create table unmatched_receipts (
   provider_message_id text not null,
   status text not null,
   code bigint,
+  sender_address text not null,        -- for whom it spoke; it settles no other's message
   happened_at bigint not null,
   received_at bigint not null,
-  unique (provider_message_id, status)
+  unique (provider_message_id, status, sender_address)
 );
+create index unmatched_by_time on unmatched_receipts (received_at);
 
 create table inbound (
   id bigint generated always as identity primary key,
@@ -235,6 +239,7 @@ create table dead_letters (
   id bigint generated always as identity primary key,
   tenant_id bigint not null references tenants (id),
   line text not null,
+  job_key text,                        -- the id that it had at the door, where it had one
   body text not null,
   reason text not null,
   created_at bigint not null

@@ -155,6 +155,7 @@ create index messages_queued on messages (sender_id, lane, due_at, id) where sta
 create index messages_leased on messages (lease_id) where lease_id is not null;
 create index messages_by_recipient on messages (recipient_id);
 create index messages_in_doubt on messages (due_at) where state = 'in_doubt';
+create index messages_unresolved on messages (id) where state = 'unresolved';
 create index messages_expiring on messages (expires_at) where state = 'queued' and expires_at is not null;
 
 -- A recipient's own values for one message, apart from messages, whose rows are rewritten at every step.
@@ -173,6 +174,7 @@ create table attempts (
   outcome text,
   code bigint,
   meaning text,
+  evidence text,                       -- why doubt about it ended in sending the message again
   provider_message_id text,
   sent_at bigint,
   delivered_at bigint,
@@ -200,10 +202,12 @@ create table unmatched_receipts (
   provider_message_id text not null,
   status text not null,
   code bigint,
+  sender_address text not null,        -- for whom it spoke; it settles no other's message
   happened_at bigint not null,
   received_at bigint not null,
-  unique (provider_message_id, status)
+  unique (provider_message_id, status, sender_address)
 );
+create index unmatched_by_time on unmatched_receipts (received_at);
 
 create table inbound (
   id integer primary key,
@@ -233,6 +237,7 @@ create table dead_letters (
   id integer primary key,
   tenant_id bigint not null references tenants (id),
   line text not null,
+  job_key text,                        -- the id that it had at the door, where it had one
   body text not null,
   reason text not null,
   created_at bigint not null

@@ -15,6 +15,11 @@ use crate::{
     outcomes::lock_messages,
 };
 
+/// Why a message is sent again: its reason while it waits, and for good the evidence on the attempt that it replaces.
+const BY_ABSENCE: &str = "sent again: receipts for later messages came, none for it";
+const BY_POLICY: &str = "sent again: its policy on doubt is resend";
+const BY_PERSON: &str = "sent again: a person says that it did not arrive";
+
 statements! {
     DUE = "select messages.id, messages.attempts, messages.job_id,
   cast(case when senders.receipts_through > attempts.started_at then 1 else 0 end as bigint) as proven_absent
@@ -29,7 +34,7 @@ where messages.state = 'in_doubt' and messages.due_at <= $1 order by messages.du
 from (select cast(value->>'id' as bigint) as id, cast(value->>'number' as bigint) as number,
     value->>'state' as state, value->>'reason' as reason from json_each($1)) settled
 where messages.id = settled.id and messages.attempts = settled.number and messages.state = 'in_doubt'";
-    MARK_ABSENT = "update attempts set outcome = 'absent', ended_at = coalesce(ended_at, $3)
+    MARK_ABSENT = "update attempts set outcome = 'absent', evidence = $4, ended_at = coalesce(ended_at, $3)
 where message_id = $1 and number = $2 and (outcome is null or outcome = 'in_doubt')";
     RESOLVE = "update messages set state = $2, reason = $3, due_at = $4, updated_at = $4
 where id = $1 and state in ('unresolved', 'in_doubt')
@@ -88,11 +93,11 @@ impl Store {
             let (state, reason) = match (policies.get(&job_id).copied().unwrap_or_default(), proven_absent == 1) {
                 (OnDoubt::Auto, true) => {
                     settled.absent += 1;
-                    ("queued", "sent again: receipts for later messages came, none for it")
+                    ("queued", BY_ABSENCE)
                 }
                 (OnDoubt::Resend, _) => {
                     settled.resent += 1;
-                    ("queued", "sent again: its policy on doubt is resend")
+                    ("queued", BY_POLICY)
                 }
                 (OnDoubt::Auto, false) => {
                     settled.unresolved += 1;
@@ -104,7 +109,7 @@ impl Store {
                 }
             };
             if state == "queued" {
-                tx.execute(MARK_ABSENT, args![id, number, now]).await?;
+                tx.execute(MARK_ABSENT, args![id, number, now, reason]).await?;
             }
             changes.push(Settle { id, number, state, reason });
         }
@@ -122,7 +127,7 @@ impl Store {
         let (state, reason) = if was_sent {
             ("accepted", "a person says that it was sent")
         } else {
-            ("queued", "sent again: a person says so")
+            ("queued", BY_PERSON)
         };
         let now = self.now_ms();
         let mut tx = self.db.begin().await?;
@@ -135,7 +140,7 @@ impl Store {
             )));
         };
         if !was_sent {
-            tx.execute(MARK_ABSENT, args![id, number, now]).await?;
+            tx.execute(MARK_ABSENT, args![id, number, now, reason]).await?;
         }
         tx.commit().await?;
         self.wake.ring(Topic::Messages);

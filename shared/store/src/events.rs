@@ -54,6 +54,9 @@ pub struct Applied {
     pub inbound: u64,
     /// Doubts that a receipt settled.
     pub doubts_settled: u64,
+    /// Messages that were sent again after doubt, and of which an earlier attempt now turns out to have left: the person
+    /// has them twice.
+    pub sent_twice: Vec<i64>,
     /// What followed beyond messages.
     pub settled: Settled,
     /// What a person should hear of.
@@ -154,6 +157,7 @@ impl Store {
         applied.receipts = of_receipts.matched;
         applied.unmatched = of_receipts.unmatched;
         applied.doubts_settled = of_receipts.doubts_settled;
+        applied.sent_twice = of_receipts.sent_twice;
         applied.settled = of_receipts.settled;
         tx.execute(DONE, args![to_json(&results)?, self.now_ms()]).await?;
         tx.commit().await?;

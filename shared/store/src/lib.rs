@@ -30,6 +30,7 @@ mod jobs;
 mod lanes;
 mod leases;
 mod lines;
+mod messages;
 mod migrations;
 mod notice;
 mod opaque;
@@ -39,6 +40,7 @@ mod plan;
 mod postgres;
 mod receipts;
 mod recipients;
+mod repair;
 mod schedules;
 mod seal;
 mod senders;
@@ -54,7 +56,7 @@ pub use blocks::Block;
 pub use broadcasts::{Broadcast, BroadcastState, ExportRow};
 pub use claims::{Claimed, StartRequest, Started};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use dead_letters::DeadLetter;
+pub use dead_letters::{DeadLetter, DeadLetterFilter, NewDeadLetter};
 pub use doubts::DoubtsSettled;
 pub use error::{StoreError, StoreResult};
 pub use events::{Applied, NewEvent};
@@ -63,10 +65,12 @@ pub use jobs::{Enqueued, JobContent, JobSummary};
 pub use lanes::{DueSender, LANE_JOB_MASK};
 pub use leases::{Lease, LeaseId};
 pub use lines::LineItem;
+pub use messages::{ListedMessage, MessageFilter};
 pub use outcomes::{SettlePolicy, Settled, Settlement};
 pub use pace::{PaceView, Parking, Reservation, SlotRequest};
 pub use plan::Planned;
 pub use recipients::{NewRecipient, Recipient};
+pub use repair::{Gap, Repaired};
 pub use schedules::Schedule;
 pub use senders::{NewSender, Sender, SenderChange};
 pub use status::{SenderStatus, Status};
@@ -219,6 +223,7 @@ impl Store {
             lanes::STATEMENTS,
             leases::STATEMENTS,
             lines::STATEMENTS,
+            messages::STATEMENTS,
             notice::STATEMENTS,
             opaque::STATEMENTS,
             outcomes::STATEMENTS,
@@ -226,6 +231,10 @@ impl Store {
             plan::STATEMENTS,
             receipts::STATEMENTS,
             recipients::STATEMENTS,
+            repair::STATEMENTS,
+            repair::CLOCK_STATEMENTS,
+            repair::JOB_STATEMENTS,
+            repair::MESSAGE_STATEMENTS,
             schedules::STATEMENTS,
             senders::STATEMENTS,
             status::STATEMENTS,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kabar_domain::{
     message::{MessageState, ReceiptStatus},
-    outcome::Outcome,
+    outcome::{Decision, Outcome},
     report::Receipt,
 };
 use serde::Serialize;
@@ -20,7 +20,8 @@ use crate::{
 statements! {
     BY_PROVIDER_ID = "select provider_message_id, message_id, number from attempts
 where provider_message_id in (select value->>'id' from json_each($1))";
-    ATTEMPTS = "select attempts.message_id, attempts.number, attempts.started_at, attempts.outcome from attempts
+    ATTEMPTS = "select attempts.message_id, attempts.number, attempts.started_at, attempts.outcome,
+  coalesce(attempts.sent_at, attempts.delivered_at, attempts.read_at) as heard_at from attempts
 join (select cast(value->>'message' as bigint) as message_id, cast(value->>'number' as bigint) as number
   from json_each($1)) wanted on wanted.message_id = attempts.message_id and wanted.number = attempts.number";
     MARK = "update attempts set sent_at = coalesce(attempts.sent_at, marks.sent_at),
@@ -39,17 +40,29 @@ where messages.id = change.id";
     ADDRESSES = "select id, address from senders where id in (select cast(value as bigint) from json_each($1))";
     SENDER_HEARD = "update senders set receipts_through = case when receipts_through < $2 then $2 else receipts_through end,
   last_receipt_at = $3 where id = $1";
-    KEEP_UNMATCHED = "insert into unmatched_receipts (provider_message_id, status, code, happened_at, received_at)
-select value->>'id', value->>'status', cast(value->>'code' as bigint), cast(value->>'at' as bigint), $2
+    KEEP_UNMATCHED = "insert into unmatched_receipts (provider_message_id, status, code, sender_address, happened_at,
+  received_at)
+select value->>'id', value->>'status', cast(value->>'code' as bigint), value->>'address', cast(value->>'at' as bigint), $2
 from json_each($1) where true
-on conflict (provider_message_id, status) do nothing";
+on conflict (provider_message_id, status, sender_address) do nothing";
     KEPT = "select id from unmatched_receipts where received_at > $1 limit 1";
     NOW_MATCHED = "select unmatched_receipts.id, unmatched_receipts.provider_message_id, unmatched_receipts.status,
-  unmatched_receipts.code, unmatched_receipts.happened_at, attempts.message_id, attempts.number
+  unmatched_receipts.code, unmatched_receipts.sender_address, unmatched_receipts.happened_at, attempts.message_id,
+  attempts.number
 from unmatched_receipts join attempts on attempts.provider_message_id = unmatched_receipts.provider_message_id
 where unmatched_receipts.received_at > $1 order by unmatched_receipts.id limit $2";
+    LATER_KEPT = "select max(id), count(*) from (
+  select id from unmatched_receipts where id > $1 order by id limit $2) later";
+    MATCHED_AMONG = "select unmatched_receipts.id, unmatched_receipts.provider_message_id, unmatched_receipts.status,
+  unmatched_receipts.code, unmatched_receipts.sender_address, unmatched_receipts.happened_at, attempts.message_id,
+  attempts.number
+from unmatched_receipts join attempts on attempts.provider_message_id = unmatched_receipts.provider_message_id
+where unmatched_receipts.id > $1 and unmatched_receipts.id <= $2 order by unmatched_receipts.id";
     FORGET_UNMATCHED = "delete from unmatched_receipts where id in (select cast(value as bigint) from json_each($1))";
 }
+
+/// What a kept failure means of whose code the error policy says nothing.
+const FAILED_WITHOUT_REASON: &str = "the provider reports that it will not arrive";
 
 /// What applying receipts came to.
 #[derive(Debug, Default)]
@@ -59,6 +72,8 @@ pub(crate) struct ReceiptsApplied {
     pub(crate) settled: Settled,
     /// Messages that were in doubt and are not any more.
     pub(crate) doubts_settled: u64,
+    /// Messages that were sent again, and of which an earlier attempt now turns out to have left.
+    pub(crate) sent_twice: Vec<i64>,
 }
 
 #[derive(Serialize, Default)]
@@ -94,6 +109,7 @@ struct Unmatched<'a> {
     id: &'a str,
     status: ReceiptStatus,
     code: Option<i64>,
+    address: &'a str,
     at: i64,
 }
 
@@ -103,6 +119,7 @@ row! {
         number: i64,
         started_at: i64,
         outcome: Option<String>,
+        heard_at: Option<i64>,
     }
 }
 
@@ -112,6 +129,7 @@ row! {
         provider_message_id: String,
         status: String,
         code: Option<i64>,
+        sender_address: String,
         happened_at: i64,
         message_id: i64,
         number: i64,
@@ -144,7 +162,7 @@ impl Store {
             .into_iter()
             .filter(|(message, _, receipt)| {
                 let address = messages.get(message).and_then(|message| addresses.get(&message.sender_id));
-                receipt.sender_address.is_empty() || address == Some(&receipt.sender_address)
+                address == Some(&receipt.sender_address)
             })
             .collect();
         let attempts = attempts_of(tx, &matched).await?;
@@ -161,6 +179,9 @@ impl Store {
             let through = heard.entry(message.sender_id).or_default();
             *through = (*through).max(attempt.started_at);
             if message.attempts != number {
+                if believed_lost(attempt) && receipt.status != ReceiptStatus::Failed {
+                    applied.sent_twice.push(message_id);
+                }
                 continue;
             }
             let state: MessageState =
@@ -183,6 +204,8 @@ impl Store {
                 }
             }
         }
+        applied.sent_twice.sort_unstable();
+        applied.sent_twice.dedup();
         let advances: Vec<Advance> = advanced.into_iter().map(|(id, state)| Advance { id, state }).collect();
         if !advances.is_empty() {
             tx.execute(ADVANCE, args![to_json(&advances)?, now]).await?;
@@ -236,6 +259,7 @@ impl Store {
                 id: &receipt.provider_message_id,
                 status: receipt.status,
                 code: receipt.outcome.as_ref().and_then(|outcome| outcome.code),
+                address: &receipt.sender_address,
                 at: receipt.at.timestamp_millis(),
             })
             .collect();
@@ -264,25 +288,68 @@ impl Store {
         if rows.is_empty() {
             return Ok(0);
         }
+        let applied = self.apply_kept_in(&mut tx, rows, policy, outcome_of).await?;
+        tx.commit().await?;
+        Ok(applied)
+    }
+
+    /// The last of the `limit` kept receipts after `after`, by id; none where there are fewer.
+    pub(crate) async fn end_of_kept_receipts(&self, after: i64, limit: i64) -> StoreResult<Option<i64>> {
+        let later: Option<(Option<i64>, i64)> = self.db.optional(LATER_KEPT, args![after, limit]).await?;
+        Ok(later.filter(|(_, count)| *count == limit).and_then(|(last, _)| last))
+    }
+
+    /// [`Store::apply_kept_receipts`] for those after `after` up to `last` by id, whenever they were received.
+    pub(crate) async fn apply_older_receipts(
+        &self,
+        after: i64,
+        last: i64,
+        policy: &SettlePolicy,
+        outcome_of: impl Fn(i64) -> Option<Outcome> + Send,
+    ) -> StoreResult<u64> {
+        if self.db.all::<KeptReceipt, _>(MATCHED_AMONG, args![after, last]).await?.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.db.begin().await?;
+        let rows: Vec<KeptReceipt> = tx.all(MATCHED_AMONG, args![after, last]).await?;
+        let applied = self.apply_kept_in(&mut tx, rows, policy, outcome_of).await?;
+        tx.commit().await?;
+        Ok(applied)
+    }
+
+    async fn apply_kept_in(
+        &self,
+        tx: &mut Tx,
+        rows: Vec<KeptReceipt>,
+        policy: &SettlePolicy,
+        outcome_of: impl Fn(i64) -> Option<Outcome> + Send,
+    ) -> StoreResult<u64> {
         let mut ids = Vec::with_capacity(rows.len());
         let mut receipts = Vec::with_capacity(rows.len());
         for row in rows {
             ids.push(row.id);
             let Ok(status) = serde_json::from_value(serde_json::Value::String(row.status)) else { continue };
             receipts.push(Receipt {
-                sender_address: String::new(),
+                sender_address: row.sender_address,
                 provider_message_id: row.provider_message_id,
                 opaque: self.opaque(row.message_id, row.number),
                 status,
                 at: chrono::DateTime::from_timestamp_millis(row.happened_at).unwrap_or_default(),
-                outcome: row.code.and_then(&outcome_of),
+                outcome: (status == ReceiptStatus::Failed).then(|| {
+                    let unknown = || Outcome { code: row.code, ..Outcome::of(Decision::Failed, FAILED_WITHOUT_REASON) };
+                    row.code.and_then(&outcome_of).unwrap_or_else(unknown)
+                }),
             });
         }
-        self.apply_receipts_in(&mut tx, &receipts, policy).await?;
+        self.apply_receipts_in(tx, &receipts, policy).await?;
         tx.execute(FORGET_UNMATCHED, args![crate::jobs::json_list(&ids)]).await?;
-        tx.commit().await?;
         Ok(ids.len() as u64)
     }
+}
+
+/// Whether the attempt was taken as absent, and no receipt said otherwise so far.
+fn believed_lost(attempt: &AttemptRow) -> bool {
+    attempt.outcome.as_deref() == Some("absent") && attempt.heard_at.is_none()
 }
 
 async fn addresses_of(tx: &mut Tx, sender_ids: impl Iterator<Item = i64>) -> StoreResult<HashMap<i64, String>> {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     Store, TenantId, Topic,
     db::{Tx, args, row, statements},
-    dead_letters::bury_in,
+    dead_letters::{NewDeadLetter, bury_in},
     error::{StoreError, StoreResult},
 };
 
@@ -236,9 +236,11 @@ impl Store {
             Err(problem) => problem,
         };
         tracing::warn!(schedule = schedule.id, problem, "a schedule's job cannot be enqueued: it is a dead letter");
-        let body = with_id(&schedule.job, &job_id_text(&schedule.job, schedule.id, tick)).to_string();
+        let job_key = job_id_text(&schedule.job, schedule.id, tick);
+        let body = with_id(&schedule.job, &job_key).to_string();
         let reason = format!("schedule {}: {problem}", schedule.id);
-        bury_in(tx, schedule.tenant, JOBS_LINE, &body, &reason, self.now_ms()).await?;
+        let letter = NewDeadLetter { line: JOBS_LINE, job_key: Some(&job_key), body: &body, reason: &reason };
+        bury_in(tx, schedule.tenant, letter, self.now_ms()).await?;
         Ok(None)
     }
 }
