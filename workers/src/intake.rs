@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kabar_domain::job::{Job, JobId};
 use kabar_queue::{Delivery, Line, QueueError};
-use kabar_store::DEFAULT_TENANT;
+use kabar_store::{DEFAULT_TENANT, NewDeadLetter};
 use kabar_telemetry::names::{self, field};
 
 use crate::{
@@ -48,6 +48,16 @@ async fn bury(context: &Shared, delivery: &Delivery, reason: &str) -> Result<(),
     metrics::counter!(names::DEAD_LETTERS).increment(1);
     tracing::warn!(reason, "a job cannot be carried out; it is kept as a dead letter");
     let body = String::from_utf8_lossy(&delivery.body);
-    context.store.bury(DEFAULT_TENANT, Line::Jobs.as_str(), &body, reason).await?;
+    let job_key = id_at_the_door(delivery);
+    let letter = NewDeadLetter { line: Line::Jobs.as_str(), job_key: job_key.as_deref(), body: &body, reason };
+    context.store.bury(DEFAULT_TENANT, letter).await?;
     Ok(())
+}
+
+/// The id by which a producer knows what cannot be carried out: its own, if as much as that can be read, else its
+/// message's.
+fn id_at_the_door(delivery: &Delivery) -> Option<String> {
+    let own = serde_json::from_slice::<serde_json::Value>(&delivery.body).ok();
+    let own = own.as_ref().and_then(|job| job.get("id")?.as_str()).and_then(|id| id.parse::<JobId>().ok());
+    own.or_else(|| fallback_id(delivery)).map(|id| id.to_string())
 }

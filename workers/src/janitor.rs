@@ -1,4 +1,5 @@
-//! Gives back what dead workers held, settles doubt, ends what has expired, and looks again at receipts that came early.
+//! Gives back what dead workers held, settles doubt, ends what has expired, looks again at receipts that came early, and
+//! walks through the ledger to mend what has no way forward.
 
 use std::time::Duration;
 
@@ -16,8 +17,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The most messages of each kind in one step.
 const MOST_MESSAGES: u32 = 1_000;
 
-/// How long a receipt without a known message is looked at again, in milliseconds.
-const KEPT_RECEIPTS_MS: i64 = 3_600_000;
+/// How much longer than a request lasts a receipt without a known message is looked at in every step: its message is known
+/// when the request is answered. The walk looks at older ones.
+const KEPT_RECEIPTS_BEYOND: Duration = Duration::from_secs(60);
 
 pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let store = &context.store;
@@ -38,8 +40,14 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     }
     let errors = context.providers.policy(ProviderKind::WhatsappCloud);
     let outcome_of = |code| errors.rule(code).map(|rule| Outcome::by_rule(code, rule));
-    let since = store.now_ms() - KEPT_RECEIPTS_MS;
+    let kept_for = context.settings.courier.request_timeout + KEPT_RECEIPTS_BEYOND;
+    let since = store.now_ms() - i64::try_from(kept_for.as_millis()).unwrap_or(i64::MAX);
     let kept = store.apply_kept_receipts(since, MOST_MESSAGES, &policy, outcome_of).await?;
+    let repaired = store.repair_step(context.settings.repair.every, &policy, outcome_of).await?;
+    for (gap, count) in repaired.mended {
+        metrics::counter!(names::REPAIRS, field::GAP => gap.as_str()).increment(count);
+        tracing::error!(gap = gap.as_str(), count, "the ledger held what had no way forward; it was mended");
+    }
     let most = u64::from(MOST_MESSAGES);
     Ok(if given_back + doubtful >= most || expired >= most || kept >= most {
         Next::Now

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use kabar_domain::sender::ProviderKind;
+use kabar_providers::Providers;
 use kabar_store::{Applied, NewEvent, Settled, Topic};
 use kabar_telemetry::names::{self, field};
 
@@ -30,7 +32,20 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
         return Ok(Next::Bell(Topic::Events, LOOK_EVERY));
     }
     report(&applied);
+    for (provider, code) in &applied.codes {
+        if let Ok(provider) = provider.parse() {
+            count_code(&context.providers, provider, *code);
+        }
+    }
     Ok(Next::Now)
+}
+
+/// Counts a code that a provider answered or reported.
+pub(crate) fn count_code(providers: &Providers, provider: ProviderKind, code: i64) {
+    let known = providers.policy(provider).knows(code).to_string();
+    let labels =
+        [(field::PROVIDER, provider.as_str().to_owned()), (field::CODE, code.to_string()), (field::KNOWN, known)];
+    metrics::counter!(names::PROVIDER_CODES, &labels).increment(1);
 }
 
 fn report(applied: &Applied) {
@@ -38,6 +53,11 @@ fn report(applied: &Applied) {
     metrics::counter!(names::RECEIPTS_UNKNOWN).increment(applied.unmatched);
     if applied.doubts_settled > 0 {
         metrics::counter!(names::DOUBTS_SETTLED, field::BY => "receipt").increment(applied.doubts_settled);
+    }
+    if !applied.sent_twice.is_empty() {
+        metrics::counter!(names::SENT_TWICE).increment(applied.sent_twice.len() as u64);
+        let messages = &applied.sent_twice;
+        tracing::error!(?messages, "sent again after doubt, and now a receipt says that the earlier attempt had left");
     }
     for notice in &applied.notices {
         tracing::warn!(notice, "the provider reports");

@@ -28,6 +28,7 @@ mod people;
 mod problem;
 mod queue;
 mod reader;
+mod repair;
 mod secret;
 mod sources;
 mod table;
@@ -48,6 +49,7 @@ pub use pace::Pace;
 pub use people::{People, Region};
 pub use problem::{Origin, Problem, SettingsError};
 pub use queue::{MAX_SQS_PREFIX, Queue, QueueUrl};
+pub use repair::Repair;
 pub use secret::{MasterKey, Secret};
 pub use sources::Sources;
 pub use templates::Templates;
@@ -78,6 +80,8 @@ pub struct Settings {
     pub fleet: Fleet,
     /// The settling of doubt.
     pub doubt: Doubt,
+    /// The repair of the ledger.
+    pub repair: Repair,
     /// How phone numbers and times are read.
     pub people: People,
     /// Templates.
@@ -138,6 +142,7 @@ impl Settings {
         let dispatcher = Dispatcher::read(reader);
         let fleet = Fleet::read(reader);
         let doubt = Doubt::read(reader);
+        let repair = Repair::read(reader);
         let people = People::read(reader);
         let templates = Templates::read(reader);
         let whatsapp = WhatsApp::read(reader);
@@ -151,6 +156,7 @@ impl Settings {
             dispatcher: dispatcher?,
             fleet: fleet?,
             doubt: doubt?,
+            repair: repair?,
             people: people?,
             templates: templates?,
             whatsapp: whatsapp?,

@@ -55,6 +55,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("fleet.lease", time(S, 10 * M)),
     row("fleet.shutdown_deadline", time(S, 10 * M)),
     row("doubt.grace", time(100, 7 * D)),
+    row("repair.every", time(S, D)),
     row("people.default_region", Kind::Region).or("KABAR_DEFAULT_REGION").optional(),
     row("people.default_timezone", Kind::TimeZone),
     row("templates.strict", Kind::Flag).or("KABAR_STRICT_TEMPLATES"),

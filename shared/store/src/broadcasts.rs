@@ -25,7 +25,7 @@ mod export;
 pub use export::ExportRow;
 
 /// The pace's usual margin against jitter; what is left to send takes so much longer.
-const MARGIN: Duration = Duration::from_millis(15);
+pub(crate) const MARGIN: Duration = Duration::from_millis(15);
 
 statements! {
     ROWS = "select id, tenant_id, job_key, kind, name, state, control, sender_id, audience, created_at, planned_at

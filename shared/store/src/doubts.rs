@@ -124,11 +124,8 @@ impl Store {
     /// # Errors
     /// When there is no such message, or it is not in doubt.
     pub async fn resolve_message(&self, tenant: TenantId, id: i64, was_sent: bool) -> StoreResult<()> {
-        let (state, reason) = if was_sent {
-            ("accepted", "a person says that it was sent")
-        } else {
-            ("queued", BY_PERSON)
-        };
+        let (state, reason) =
+            if was_sent { ("accepted", "a person says that it was sent") } else { ("queued", BY_PERSON) };
         let now = self.now_ms();
         let mut tx = self.db.begin().await?;
         let resolved: Option<(i64,)> = tx.optional(RESOLVE, args![id, state, reason, now, tenant.0]).await?;

@@ -57,6 +57,8 @@ pub struct Applied {
     /// Messages that were sent again after doubt, and of which an earlier attempt now turns out to have left: the person
     /// has them twice.
     pub sent_twice: Vec<i64>,
+    /// The providers' names and codes of failures that receipts told of.
+    pub codes: Vec<(String, i64)>,
     /// What followed beyond messages.
     pub settled: Settled,
     /// What a person should hear of.
@@ -177,7 +179,11 @@ impl Store {
             |address: &str| event.allowed.as_ref().is_none_or(|allowed| allowed.iter().any(|a| a == address));
         for report in reports {
             match report {
-                Report::Receipt(receipt) if speaks_for(&receipt.sender_address) => receipts.push(receipt),
+                Report::Receipt(receipt) if speaks_for(&receipt.sender_address) => {
+                    let code = receipt.outcome.as_ref().and_then(|outcome| outcome.code);
+                    applied.codes.extend(code.map(|code| (event.provider.clone(), code)));
+                    receipts.push(receipt);
+                }
                 Report::Inbound(inbound) if speaks_for(&inbound.sender_address) => {
                     self.keep_inbound(tx, &event.provider, &inbound).await?;
                     applied.inbound += 1;

@@ -29,6 +29,11 @@ pub(crate) const fn lane(priority: Priority, broadcast: Option<i64>) -> i64 {
     (priority.rank() << PRIORITY_SHIFT) | job
 }
 
+/// The first lane of the priority of `lane`: those below it are more urgent.
+pub(crate) const fn first_of_priority(lane: i64) -> i64 {
+    priority_of(lane) << PRIORITY_SHIFT
+}
+
 const fn priority_of(lane: i64) -> i64 {
     lane >> PRIORITY_SHIFT
 }

@@ -143,7 +143,8 @@ impl Store {
     /// When the ledger cannot be written.
     pub async fn rescue(&self, grace: Duration) -> StoreResult<(u64, u64)> {
         let now = self.now_ms();
-        let orphans: Vec<(i64,)> = self.db.all(ORPHANS, args![now, CHUNK, now - CLAIM_MOST_MS, now - SEND_MOST_MS]).await?;
+        let orphans: Vec<(i64,)> =
+            self.db.all(ORPHANS, args![now, CHUNK, now - CLAIM_MOST_MS, now - SEND_MOST_MS]).await?;
         if orphans.is_empty() {
             return Ok((0, 0));
         }

@@ -106,9 +106,7 @@ impl Store {
         let (limit, sender) = (i64::from(limit), filter.sender.as_deref());
         let state = filter.state.map(MessageState::as_str);
         let rows: Vec<ListRow> = match (&filter.job_key, filter.state) {
-            (Some(key), _) => {
-                self.db.all(OF_JOB, args![tenant.0, after, limit, sender, state, key.as_str()]).await?
-            }
+            (Some(key), _) => self.db.all(OF_JOB, args![tenant.0, after, limit, sender, state, key.as_str()]).await?,
             (None, Some(MessageState::Unresolved)) => {
                 self.db.all(UNRESOLVED, args![tenant.0, after, limit, sender]).await?
             }

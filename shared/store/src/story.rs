@@ -1,32 +1,44 @@
 //! Everything that happened to one message, why it waits and what happens next, in words that an operator understands.
 
-use kabar_domain::{content::Content, message::MessageState, phone::PhoneNumber};
+use kabar_domain::{content::Content, job::OnDoubt, message::MessageState, phone::PhoneNumber};
 use serde::Serialize;
 
 use crate::{
     Store, TenantId,
     db::{args, row, statements},
     error::{StoreError, StoreResult},
+    lanes::first_of_priority,
     recipients::phone_of,
     status::{instant_as_text, state_of, time_as_text},
 };
 
 mod reasons;
 
-use reasons::{Facts, Pause, next_step, waits_because};
+use reasons::{Facts, Pause, Queue, next_step, waits_because};
+
+/// How far the messages before a waiting one are counted.
+const MOST_AHEAD: i64 = 100_000;
 
 /// The most messages that an error about an ambiguous id lists.
 const MOST_LISTED: i64 = 20;
 
 statements! {
     MESSAGE = "select m.id, m.job_id, j.job_key, j.kind, j.control, j.held_until, s.name as sender,
-  s.state as sender_state, s.state_reason as sender_reason, p.parked_until, p.park_reason, r.phone, m.state,
-  m.reason, m.due_at, m.expires_at, m.created_at, l.process, l.expires_at as lease_until
+  s.state as sender_state, s.state_reason as sender_reason, s.rate_per_second, p.effective_rate_milli, p.parked_until,
+  p.park_reason, r.phone, m.state, m.reason, m.due_at, m.expires_at, m.created_at, m.updated_at, m.attempts, m.sender_id,
+  m.recipient_id, m.lane, l.process, l.expires_at as lease_until
 from messages m join jobs j on j.id = m.job_id join senders s on s.id = m.sender_id
 join pace p on p.sender_id = m.sender_id join recipients r on r.id = m.recipient_id
 left join leases l on l.id = m.lease_id
 where m.id = $1 and j.tenant_id = $2";
-    ATTEMPTS = "select number, started_at, ended_at, outcome, code, meaning, provider_message_id, sent_at, delivered_at,
+    /// Neither counts on beyond a bound: what waits may be a million.
+    AHEAD = "select count(*) from (select 1 from messages
+  where state = 'queued' and sender_id = $1 and lane = $2 and (due_at, id) < ($3, $4) limit $5) ahead";
+    MORE_URGENT = "select count(*) from (select 1 from messages
+  where state = 'queued' and sender_id = $1 and lane < $2 and due_at <= $3 limit $4) urgent";
+    ANOTHER_TO_THEM = "select id from messages
+where recipient_id = $1 and sender_id = $2 and state = 'sending' and id <> $3 limit 1";
+    ATTEMPTS = "select number, started_at, ended_at, outcome, code, meaning, evidence, provider_message_id, sent_at, delivered_at,
   read_at, failed_at from attempts where message_id = $1 order by number";
     OF_JOB = "select m.id, r.phone, m.part, m.state, m.reason, m.due_at, m.expires_at, m.created_at, m.updated_at
 from messages m join recipients r on r.id = m.recipient_id
@@ -65,6 +77,9 @@ pub struct MessageStory {
     /// When it was planned.
     #[serde(serialize_with = "instant_as_text")]
     pub created_at: i64,
+    /// When it was written last: since when it is as it is, but for receipts that changed nothing.
+    #[serde(serialize_with = "instant_as_text")]
+    pub updated_at: i64,
     /// Every try, the first first.
     pub attempts: Vec<AttemptStory>,
     /// Why it waits, in a sentence; none where it does not.
@@ -91,6 +106,8 @@ row! {
         pub code: Option<i64>,
         /// What that means, in a sentence.
         pub meaning: Option<String>,
+        /// Why the message was sent again after doubt about this attempt, where it was.
+        pub evidence: Option<String>,
         /// The provider's id of the message.
         pub provider_message_id: Option<String>,
         /// When the provider says that it went out.
@@ -146,6 +163,8 @@ row! {
         sender: String,
         sender_state: String,
         sender_reason: Option<String>,
+        rate_per_second: Option<i64>,
+        effective_rate_milli: Option<i64>,
         parked_until: i64,
         park_reason: Option<String>,
         phone: String,
@@ -154,6 +173,11 @@ row! {
         due_at: i64,
         expires_at: Option<i64>,
         created_at: i64,
+        updated_at: i64,
+        attempts: i64,
+        sender_id: i64,
+        recipient_id: i64,
+        lane: i64,
         process: Option<String>,
         lease_until: Option<i64>,
     }
@@ -184,9 +208,15 @@ impl Store {
         let attempts: Vec<AttemptStory> = self.db.all(ATTEMPTS, args![id]).await?;
         let state = state_of(&row.state)?;
         let now = self.now_ms();
-        let template = match state {
-            MessageState::Queued => self.template_pause(tenant, &row, now).await?,
-            _ => None,
+        let (template, queue) = match state {
+            MessageState::Queued => {
+                (self.template_pause(tenant, &row, now).await?, Some(self.place_in_queue(&row, now).await?))
+            }
+            _ => (None, None),
+        };
+        let on_doubt = match state {
+            MessageState::InDoubt => self.job(row.job_id).await?.on_doubt(),
+            _ => OnDoubt::default(),
         };
         let facts = Facts {
             state,
@@ -201,6 +231,11 @@ impl Store {
             parked_until: row.parked_until,
             park_reason: row.park_reason.as_deref(),
             template,
+            queue,
+            attempts: row.attempts,
+            on_doubt,
+            rate: row.rate_per_second.map(i64::unsigned_abs),
+            rate_milli: row.effective_rate_milli.map(i64::unsigned_abs),
             holder: row.process.as_deref().zip(row.lease_until),
             reason: row.reason.as_deref(),
             id,
@@ -217,6 +252,7 @@ impl Store {
             due_at: row.due_at,
             expires_at: row.expires_at,
             created_at: row.created_at,
+            updated_at: row.updated_at,
             attempts,
             waits_because,
             next,
@@ -267,6 +303,22 @@ impl Store {
                 Err(StoreError::Refused(problem))
             }
         }
+    }
+
+    /// What is to be sent before a waiting message, and by whom.
+    async fn place_in_queue(&self, row: &MessageRow, now: i64) -> StoreResult<Queue> {
+        let count = |row: Option<(i64,)>| row.map_or(0, |(count,)| count.unsigned_abs());
+        let ahead = args![row.sender_id, row.lane, row.due_at, row.id, MOST_AHEAD];
+        let urgent = args![row.sender_id, first_of_priority(row.lane), now, MOST_AHEAD];
+        let other: Option<(i64,)> =
+            self.db.optional(ANOTHER_TO_THEM, args![row.recipient_id, row.sender_id, row.id]).await?;
+        Ok(Queue {
+            ahead: count(self.db.optional(AHEAD, ahead).await?),
+            more_urgent: count(self.db.optional(MORE_URGENT, urgent).await?),
+            most: MOST_AHEAD.unsigned_abs(),
+            another_to_them: other.map(|(id,)| id),
+            courier_lives: self.worker_lives("courier").await?,
+        })
     }
 
     /// Whether the message's template keeps it waiting.

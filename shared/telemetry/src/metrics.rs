@@ -2,9 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use metrics::Label;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::names::{Kind, METRICS, Metric, Unit};
+use crate::names::{Kind, METRICS, Metric, Unit, field};
 
 /// Why metrics could not start.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,10 @@ pub fn init_metrics() -> Result<MetricsHandle, MetricsError> {
     }
     let handle = MetricsHandle(builder.install_recorder()?);
     METRICS.iter().for_each(describe);
+    METRICS
+        .iter()
+        .filter(|metric| metric.kind == Kind::Counter)
+        .for_each(|metric| start_at_zero(metric, &mut Vec::new()));
     *started = Some(handle.clone());
     Ok(handle)
 }
@@ -66,10 +71,40 @@ fn describe(metric: &Metric) {
     }
 }
 
+/// Exports a counter before its first event, once for each set of its labels' values: an alert on growth wants to have
+/// seen the zero. `labels` are those that have a value already.
+fn start_at_zero(metric: &Metric, labels: &mut Vec<Label>) {
+    let Some(label) = metric.labels.get(labels.len()) else {
+        return metrics::counter!(metric.name, labels.clone()).increment(0);
+    };
+    for value in field::values(label).unwrap_or_default() {
+        labels.push(Label::new(*label, *value));
+        start_at_zero(metric, labels);
+        labels.pop();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::{self, field};
+    use crate::names;
+
+    #[test]
+    fn counters_are_there_before_anything_happened() {
+        let rendered = init_metrics().unwrap().render();
+        let there = |start: &str| rendered.lines().any(|line| line.starts_with(start));
+        for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter) {
+            let closed = metric.labels.iter().all(|label| field::values(label).is_some());
+            assert_eq!(
+                there(&format!("{}{{", metric.name)) || there(&format!("{} ", metric.name)),
+                closed,
+                "{}",
+                metric.name
+            );
+        }
+        assert!(there("kabar_attempts_total{provider=\"whatsapp_cloud\",decision=\"in_doubt\"} "), "{rendered}");
+        assert!(there("kabar_dead_letters_total 0"), "{rendered}");
+    }
 
     #[test]
     fn metrics_are_rendered_with_their_descriptions_and_buckets() {

@@ -114,8 +114,12 @@ metrics! {
     Counter RECEIPTS_UNKNOWN = "kabar_receipts_unknown_total", Count, [];
     /// Attempts of which nobody knows whether they left.
     Counter DOUBTS_OPENED = "kabar_doubts_opened_total", Count, [];
-    /// Doubts that were settled, by what: a receipt, absence, a policy or a person.
+    /// Doubts that were settled by a receipt, sent again by absence of one or by policy, or left to a person.
     Counter DOUBTS_SETTLED = "kabar_doubts_settled_total", Count, [BY];
+    /// Messages that were sent again after doubt and then turned out to have left before: people have them twice.
+    Counter SENT_TWICE = "kabar_messages_sent_twice_total", Count, [];
+    /// Things in the ledger that had no way forward and were mended, by what was amiss.
+    Counter REPAIRS = "kabar_repairs_total", Count, [GAP];
     /// Work that cannot go on and was set aside with its reason.
     Counter DEAD_LETTERS = "kabar_dead_letters_total", Count, [];
     /// Times that the janitor took over what ended worker processes held.
@@ -182,6 +186,8 @@ pub mod field {
         DECISION = "decision";
         /// How long it took, in milliseconds.
         ELAPSED_MS = "elapsed_ms";
+        /// What was amiss in the ledger, in one word.
+        GAP = "gap";
         /// An error with its causes.
         ERROR = "error";
         /// A stored event's id.
@@ -216,6 +222,47 @@ pub mod field {
         TYPE = "type";
         /// A worker, such as `courier`.
         WORKER = "worker";
+    }
+
+    /// The values that a label takes in metrics; none where they are open-ended, as codes are. A metric all of whose labels
+    /// have theirs here is exported from the start, with zeros.
+    #[must_use]
+    pub fn values(label: &str) -> Option<&'static [&'static str]> {
+        Some(match label {
+            BY => &["receipt", "absence", "policy", "person"],
+            DECISION => &[
+                "accepted",
+                "throttled",
+                "retry",
+                "failed",
+                "blocked",
+                "opted_out",
+                "template_paused",
+                "template_disabled",
+                "halt",
+                "in_doubt",
+                "not_sent",
+            ],
+            GAP => &[
+                "missing_message",
+                "wrong_audience",
+                "unfinished_cancel",
+                "unheld_claim",
+                "unheld_send",
+                "missing_attempt",
+                "endless_doubt",
+                "unused_evidence",
+                "left_receipt",
+                "endless_lease",
+                "ahead_of_time",
+                "missing_pace",
+            ],
+            PROVIDER => &["whatsapp_cloud"],
+            REASON => &["bad_signature", "ledger", "no_secret", "not_text"],
+            SCOPE => &["sender", "account", "app"],
+            TYPE => &["send", "broadcast", "reminder"],
+            _ => return None,
+        })
     }
 }
 

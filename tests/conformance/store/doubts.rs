@@ -9,7 +9,7 @@ use kabar_domain::{
     },
     outcome::Outcome,
 };
-use kabar_store::{DoubtsSettled, StoreError};
+use kabar_store::{DoubtsSettled, Store, StoreError};
 use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
 use serde_json::json;
 
@@ -19,6 +19,7 @@ on_both_ledgers!(
     an_ended_process_leaves_doubt_only_where_it_had_started,
     a_living_process_is_not_rescued_from,
     a_claim_that_its_living_process_knows_nothing_of_is_given_back,
+    a_send_that_its_living_process_knows_nothing_of_is_in_doubt,
     doubt_waits_for_its_grace,
     later_receipts_prove_absence,
     without_evidence_a_person_decides,
@@ -86,6 +87,25 @@ async fn a_claim_that_its_living_process_knows_nothing_of_is_given_back(ledger: 
     assert_adds_up(store).await;
 }
 
+/// Without a pace a claim starts its messages: where the answer to its commit is lost, nobody will ever tell how they went,
+/// and no other message to the same people may be sent meanwhile.
+async fn a_send_that_its_living_process_knows_nothing_of_is_in_doubt(ledger: TestLedger) {
+    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    let sender = sender(store, kabar_domain::pace::Rate::Unlimited).await;
+    planned(store, broadcast("b", 0..1)).await;
+    let claimed = courier.claim(&sender).await;
+    let attempt = claimed[0].started.clone().unwrap();
+    for _ in 0..10 {
+        assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 0));
+        store.renew_lease(courier.lease, Duration::from_secs(90)).await.unwrap().unwrap();
+        ledger.clock().advance_ms(MINUTE_MS);
+    }
+    assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 1));
+    assert_eq!(state(store, claimed[0].id).await, InDoubt);
+    courier.accept(&Sending { id: claimed[0].id, attempt }).await;
+    assert_eq!(state(store, claimed[0].id).await, Accepted, "what is told after all is heard");
+}
+
 async fn doubt_waits_for_its_grace(ledger: TestLedger) {
     let (_, courier, sending) = one_sending(&ledger).await;
     let store = ledger.store();
@@ -120,10 +140,18 @@ async fn later_receipts_prove_absence(ledger: TestLedger) {
     assert_eq!(store.settle_doubts(10).await.unwrap(), DoubtsSettled { absent: 1, ..DoubtsSettled::default() });
     let after = story(store, sending.id).await;
     assert_eq!((after.state, after.attempts[0].outcome.as_deref()), (Queued, Some("absent")));
+    assert!(evidence(store, sending.id).await.contains("receipts for later messages"));
     let courier = Courier::of(store).await;
     let again = courier.send_one(&store.sender(TENANT, "default").await.unwrap()).await;
     assert_eq!((again.id, again.attempt.number), (sending.id, 2));
+    courier.accept(&again).await;
+    assert!(evidence(store, sending.id).await.contains("receipts for later messages"), "it is kept");
     assert_adds_up(store).await;
+}
+
+/// Why the message was sent again after its first attempt.
+async fn evidence(store: &Store, id: i64) -> String {
+    story(store, id).await.attempts[0].evidence.clone().unwrap_or_default()
 }
 
 async fn without_evidence_a_person_decides(ledger: TestLedger) {
@@ -148,6 +176,8 @@ async fn the_policy_of_the_job_decides(ledger: TestLedger) {
     let settled = store.settle_doubts(10).await.unwrap();
     assert_eq!(settled, DoubtsSettled { resent: 1, unresolved: 1, absent: 0 });
     assert_eq!((state(store, sending[0].id).await, state(store, sending[1].id).await), (Queued, Unresolved));
+    assert!(evidence(store, sending[0].id).await.contains("policy"));
+    assert_eq!(evidence(store, sending[1].id).await, "");
 }
 
 async fn a_late_receipt_settles_what_nobody_could(ledger: TestLedger) {
@@ -171,6 +201,7 @@ async fn a_person_settles_what_is_unresolved(ledger: TestLedger) {
     store.resolve_message(TENANT, sending[0].id, true).await.unwrap();
     store.resolve_message(TENANT, sending[1].id, false).await.unwrap();
     assert_eq!(states(store, job_id).await, [Accepted, Queued]);
+    assert!(evidence(store, sending[1].id).await.contains("a person"));
     let again = Courier::of(store).await.send_one(&sender).await;
     assert_eq!((again.id, again.attempt.number), (sending[1].id, 2));
     assert_adds_up(store).await;

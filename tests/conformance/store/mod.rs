@@ -8,6 +8,7 @@ mod fixtures;
 
 mod broadcasts;
 mod claims;
+mod dead_letters;
 mod doubts;
 mod jobs;
 mod leases;
@@ -16,6 +17,7 @@ mod pace;
 mod people;
 mod planning;
 mod receipts;
+mod repair;
 mod schedules;
 mod senders;
 mod settling;

@@ -25,6 +25,10 @@ on_both_ledgers!(
     a_receipt_settles_doubt,
     a_receipt_calls_back_what_was_believed_absent,
     a_failure_calls_back_what_was_believed_absent,
+    a_receipt_for_what_was_sent_again_is_told_of_once,
+    a_kept_receipt_settles_no_other_senders_message,
+    a_kept_failure_ends_its_message_with_a_reason,
+    codes_of_failures_are_counted,
     a_receipt_of_an_older_attempt_is_kept_on_it,
     events_are_applied_once,
     an_unreadable_event_stops_nothing,
@@ -187,6 +191,65 @@ async fn a_receipt_calls_back_what_was_believed_absent(ledger: TestLedger) {
     assert_eq!(state(store, sending.id).await, Sent);
     assert!(courier.start(&sender, &claimed).await.is_empty(), "it is not sent twice");
     assert_adds_up(store).await;
+}
+
+async fn a_receipt_for_what_was_sent_again_is_told_of_once(ledger: TestLedger) {
+    let sending = believed_absent(&ledger).await;
+    let store = ledger.store();
+    let sender = store.sender(TENANT, "default").await.unwrap();
+    let courier = Courier::of(store).await;
+    let again = courier.send_one(&sender).await;
+    courier.accept(&again).await;
+    let failed = receipt(&sending, ReceiptStatus::Failed, LATER);
+    assert!(receive(store, [failed]).await.sent_twice.is_empty(), "then only one arrived");
+    let late = [receipt(&sending, ReceiptStatus::Sent, LATER), receipt(&sending, ReceiptStatus::Delivered, LATER)];
+    assert_eq!(receive(store, late.clone()).await.sent_twice, [sending.id]);
+    assert!(receive(store, late).await.sent_twice.is_empty());
+    assert_eq!(state(store, sending.id).await, Accepted);
+}
+
+/// A secret of one sender speaks for that sender, also where the message is not known yet.
+async fn a_kept_receipt_settles_no_other_senders_message(ledger: TestLedger) {
+    let (_, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    let early = Receipt { opaque: None, ..receipt(&sending, ReceiptStatus::Delivered, LATER) };
+    let foreign = Receipt {
+        sender_address: "elsewhere".to_owned(),
+        opaque: None,
+        ..receipt(&sending, ReceiptStatus::Failed, LATER)
+    };
+    assert_eq!(receive(store, [foreign.clone()]).await.unmatched, 1);
+    courier.accept(&sending).await;
+    assert_eq!(store.apply_kept_receipts(0, 10, &policy(), |_| None).await.unwrap(), 1);
+    assert_eq!(state(store, sending.id).await, Accepted);
+    assert_eq!(receive(store, [foreign]).await.receipts, 1);
+    assert_eq!(state(store, sending.id).await, Accepted);
+    receive(store, [early]).await;
+    assert_eq!(state(store, sending.id).await, Delivered);
+}
+
+async fn a_kept_failure_ends_its_message_with_a_reason(ledger: TestLedger) {
+    let (_, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    let early = Receipt {
+        opaque: None,
+        outcome: Some(Outcome { code: Some(7), ..outcome(Decision::Failed, Scope::Message) }),
+        ..receipt(&sending, ReceiptStatus::Failed, LATER)
+    };
+    receive(store, [early]).await;
+    courier.accept(&sending).await;
+    assert_eq!(store.apply_kept_receipts(0, 10, &policy(), |_| None).await.unwrap(), 1);
+    let after = story(store, sending.id).await;
+    assert_eq!((after.state, after.attempts[0].code), (Failed, Some(7)));
+    assert!(after.reason.unwrap().contains("will not arrive"));
+}
+
+async fn codes_of_failures_are_counted(ledger: TestLedger) {
+    let (_, courier, sending) = one_sending(&ledger).await;
+    courier.accept(&sending).await;
+    let failed = Receipt { outcome: Some(window_closed()), ..receipt(&sending, ReceiptStatus::Failed, LATER) };
+    let applied = receive(ledger.store(), [failed, receipt(&sending, ReceiptStatus::Sent, LATER)]).await;
+    assert_eq!(applied.codes, [(PROVIDER.to_owned(), 131_047)]);
 }
 
 async fn a_failure_calls_back_what_was_believed_absent(ledger: TestLedger) {

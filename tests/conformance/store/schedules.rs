@@ -1,8 +1,8 @@
-//! Schedules, and the dead letters of what cannot go on.
+//! Schedules: each tick once.
 
 use chrono_tz::Tz;
 use kabar_domain::{job::Door, message::MessageState};
-use kabar_store::{Schedule, StoreError};
+use kabar_store::{DeadLetterFilter, Schedule, StoreError};
 use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
 use serde_json::json;
 
@@ -15,7 +15,6 @@ on_both_ledgers!(
     schedules_are_kept_until_removed,
     what_cannot_be_scheduled_is_refused,
     a_tick_that_cannot_be_enqueued_is_a_dead_letter,
-    dead_letters_are_kept_until_dropped,
 );
 
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -106,27 +105,9 @@ async fn a_tick_that_cannot_be_enqueued_is_a_dead_letter(ledger: TestLedger) {
     let schedule = daily(&ledger).await;
     ledger.clock().advance_ms(2 * HOUR_MS);
     assert_eq!(store.fire_schedule(&schedule, Door::default()).await.unwrap(), None, "there is no sender");
-    let letters = store.dead_letters(TENANT, 0, 10).await.unwrap();
+    let letters = store.dead_letters(TENANT, &DeadLetterFilter::default(), 0, 10).await.unwrap();
     assert_eq!((letters.len(), letters[0].line.as_str()), (1, "jobs"));
+    assert_eq!(letters[0].job_key.as_deref(), Some("rent:20261201T0900"));
     assert!(letters[0].reason.contains("\"default\"") && letters[0].body.contains("rent:20261201T0900"));
     assert!(store.due_schedules(store.now_ms(), 10).await.unwrap().is_empty(), "it goes on to the next tick");
-}
-
-async fn dead_letters_are_kept_until_dropped(ledger: TestLedger) {
-    let store = ledger.store();
-    let mut ids = Vec::new();
-    for body in ["a", "b", "c"] {
-        ids.push(store.bury(TENANT, "jobs", body, "not JSON").await.unwrap());
-    }
-    let bodies = async |after: i64| {
-        let letters = store.dead_letters(TENANT, after, 2).await.unwrap();
-        letters.into_iter().map(|letter| letter.body).collect::<Vec<_>>()
-    };
-    assert_eq!((bodies(0).await, bodies(ids[1]).await), (vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]));
-    let letter = store.dead_letter(ids[0]).await.unwrap();
-    assert_eq!((letter.reason.as_str(), letter.created_at), ("not JSON", START_MS));
-    assert!(store.drop_dead_letter(ids[0]).await.unwrap());
-    assert!(!store.drop_dead_letter(ids[0]).await.unwrap());
-    assert!(matches!(store.dead_letter(ids[0]).await, Err(StoreError::NotFound { .. })));
-    assert_eq!(store.count_dead_letters(TENANT).await.unwrap(), 2);
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kabar_store::{NewRecipient, Place, Store, StoreError, StoreOptions, Topic};
+use kabar_store::{NewDeadLetter, NewRecipient, Place, Store, StoreError, StoreOptions, Topic};
 use kabar_tests::{LedgerKind, TestLedger, Time, on_both_ledgers};
 use serde_json::json;
 
@@ -118,7 +118,10 @@ async fn text_with_a_nul_is_taken(ledger: TestLedger) {
     assert_eq!(store.recipient(TENANT, &phone(1)).await.unwrap().fields["package"], "He\u{fffd}mat");
     assert_eq!(store.groups(TENANT).await.unwrap()[0].name, "um\u{fffd}roh");
     store.put_items("jobs", &["a\0b".to_owned()]).await.unwrap();
-    store.bury(TENANT, "jobs", "a\0b", "it holds \0").await.unwrap();
+    store
+        .bury(TENANT, NewDeadLetter { line: "jobs", job_key: None, body: "a\0b", reason: "it holds \0" })
+        .await
+        .unwrap();
 }
 
 /// What a session was told is gone with the transaction, or another client's: that must not be a riddle.

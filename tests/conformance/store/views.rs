@@ -2,12 +2,12 @@
 
 use kabar_domain::{
     message::{
-        MessageState::{Accepted, Queued, Sending as InSending},
+        MessageState::{Accepted, InDoubt, Queued, Sending as InSending, Unresolved},
         ReceiptStatus,
     },
-    outcome::{Decision, Scope},
+    outcome::{Decision, Outcome, Scope},
 };
-use kabar_store::StoreError;
+use kabar_store::{MessageFilter, NewDeadLetter, StoreError};
 use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
 use serde_json::json;
 
@@ -20,6 +20,8 @@ on_both_ledgers!(
     a_story_says_why_a_message_waits,
     a_message_is_found_by_its_number_or_its_job,
     a_jobs_messages_are_listed_in_pages,
+    messages_are_listed_by_state_job_and_sender,
+    a_story_says_what_stands_before_a_message,
 );
 
 async fn status_counts_what_is_where(ledger: TestLedger) {
@@ -30,7 +32,7 @@ async fn status_counts_what_is_where(ledger: TestLedger) {
     courier.claim(&sender).await;
     planned(store, send("waits", 9)).await;
     store.put_items("batches", &["ticket".to_owned()]).await.unwrap();
-    store.bury(TENANT, "jobs", "x", "not JSON").await.unwrap();
+    store.bury(TENANT, NewDeadLetter { line: "jobs", job_key: None, body: "x", reason: "not JSON" }).await.unwrap();
     let status = store.status(TENANT).await.unwrap();
     assert_eq!((status.messages.get(Accepted), status.messages.get(Queued), status.messages.total()), (1, 1, 5));
     assert_eq!((status.dead, status.workers.len()), (1, 1));
@@ -112,4 +114,64 @@ async fn a_jobs_messages_are_listed_in_pages(ledger: TestLedger) {
     let phones: Vec<_> = first.iter().chain(&rest).map(|message| message.phone.clone()).collect();
     assert_eq!(phones, (0..5).map(phone).collect::<Vec<_>>());
     assert_eq!(state(store, sending.id).await, InSending);
+}
+
+async fn messages_are_listed_by_state_job_and_sender(ledger: TestLedger) {
+    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    let sender = sender(store, rate(20)).await;
+    store.add_sender(TENANT, &new_sender("other", rate(20))).await.unwrap();
+    planned(store, with(broadcast("held", 0..3), json!({"on_doubt": "hold"}))).await;
+    let sending = courier.send(&sender).await;
+    for one in &sending {
+        courier.settle(one, Outcome::in_doubt("no answer came")).await;
+    }
+    planned(store, broadcast("b", 3..5)).await;
+    planned(store, with(send("s", 9), json!({"sender": "other"}))).await;
+    let listed = async |filter: &MessageFilter, after: i64, limit: u32| {
+        let messages = store.list_messages(TENANT, filter, after, limit).await.unwrap();
+        messages.into_iter().map(|message| (message.id, message.job_key)).collect::<Vec<_>>()
+    };
+    let of = |state| MessageFilter { state: Some(state), ..MessageFilter::default() };
+    let ids: Vec<i64> = sending.iter().map(|one| one.id).collect();
+    let held = |ids: &[i64]| ids.iter().map(|id| (*id, "held".to_owned())).collect::<Vec<_>>();
+    assert_eq!(listed(&of(InDoubt), 0, 10).await, held(&ids));
+    ledger.clock().advance_ms(GRACE_MS);
+    store.settle_doubts(10).await.unwrap();
+    assert_eq!(listed(&of(InDoubt), 0, 10).await, []);
+    assert_eq!(listed(&of(Unresolved), 0, 2).await, held(&ids[..2]));
+    assert_eq!(listed(&of(Unresolved), ids[1], 2).await, held(&ids[2..]));
+    assert_eq!(store.count_unresolved().await.unwrap(), 3);
+    assert_eq!(listed(&of(Queued), 0, 10).await.len(), 3);
+    let everything = MessageFilter::default();
+    assert_eq!((listed(&everything, 0, 4).await.len(), listed(&everything, 0, 10).await.len()), (4, 6));
+    let of_job = MessageFilter { job_key: Some("held".to_owned()), ..of(Unresolved) };
+    assert_eq!(listed(&of_job, ids[0], 10).await, held(&ids[1..]));
+    let none = MessageFilter { job_key: Some("b".to_owned()), ..of(Unresolved) };
+    assert_eq!(listed(&none, 0, 10).await, []);
+    let of_sender = MessageFilter { sender: Some("other".to_owned()), ..MessageFilter::default() };
+    assert_eq!(listed(&of_sender, 0, 10).await[0].1, "s");
+    let doubt_of_other = MessageFilter { sender: Some("other".to_owned()), ..of(Unresolved) };
+    assert_eq!(listed(&doubt_of_other, 0, 10).await, []);
+}
+
+async fn a_story_says_what_stands_before_a_message(ledger: TestLedger) {
+    let store = ledger.store();
+    let sender = sender(store, rate(20)).await;
+    let job_id = planned(store, broadcast("b", 0..3)).await;
+    let ids = message_ids(store, job_id).await;
+    let why = async |id: i64| story(store, id).await.waits_because.unwrap();
+    assert!(why(ids[2]).await.contains("no courier is at work"));
+    let courier = Courier::of(store).await;
+    let told = why(ids[2]).await;
+    assert!(told.contains("2 of broadcast b that are due earlier") && told.contains("20 messages a second"), "{told}");
+    planned(store, with(send("now", 7), json!({"priority": "urgent"}))).await;
+    assert!(why(ids[0]).await.contains("1 more urgent ones"), "{}", why(ids[0]).await);
+    planned(store, send("to-the-same", 7)).await;
+    let same = store.find_message(TENANT, "to-the-same").await.unwrap();
+    let claimed = courier.claim(&sender).await;
+    let first: Vec<_> = claimed.iter().filter(|message| message.id != same).cloned().collect();
+    courier.start(&sender, &first).await;
+    courier.give_back(&claimed.iter().filter(|message| message.id == same).cloned().collect::<Vec<_>>()).await;
+    ledger.clock().advance_ms(2_000);
+    assert!(why(same).await.contains("to the same person"), "{}", why(same).await);
 }

@@ -147,6 +147,9 @@ fn facts(broadcast: &Broadcast) -> Table {
     let so_far = if broadcast.state == BroadcastState::Planning { " so far" } else { "" };
     table.fact("audience", format!("{}{so_far}", number(broadcast.audience.unsigned_abs())));
     table.fact("messages", counts(&broadcast.counts));
+    if let Some(attention) = output::attention(&broadcast.counts, Some(&broadcast.id)) {
+        table.fact("attention", attention);
+    }
     table.fact("eta", time_or_dash(broadcast.eta));
     table.fact("started", output::time(broadcast.created_at));
     table

@@ -4,7 +4,7 @@ use clap::Args;
 use kabar_providers::{Access, Providers, Token};
 use kabar_queue::Line;
 use kabar_settings::Settings;
-use kabar_store::{DEFAULT_TENANT, Sender, Store};
+use kabar_store::{DEFAULT_TENANT, Sender, Store, StoreError};
 use serde::Serialize;
 
 use super::{Common, errors::one_line, ledger, output};
@@ -131,6 +131,7 @@ async fn check_ledger(findings: &mut Findings, settings: &Settings) {
     findings.step("disk", check_disk(&store).await, |()| "the ledger can be written".to_owned());
     findings.step("queue", check_queue(settings, &store).await, |ready| format!("{ready} jobs ready to be taken in"));
     check_workers(findings, &store).await;
+    check_attention(findings, &store).await;
     let ensured = ledger::ensure_default_sender(settings, &store).await;
     if ensured.is_err() {
         findings.step("default sender", ensured, |()| String::new());
@@ -163,6 +164,28 @@ async fn check_workers(findings: &mut Findings, store: &Store) {
             findings.add(Verdict::Ok, "workers", format!("at work in {}", names.join(", ")));
         }
         Err(error) => findings.add(Verdict::Broken, "workers", one_line(&error.into())),
+    }
+}
+
+/// What waits for a person.
+async fn check_attention(findings: &mut Findings, store: &Store) {
+    let looked = async {
+        Ok::<_, StoreError>((store.count_unresolved().await?, store.count_dead_letters(DEFAULT_TENANT).await?))
+    };
+    match looked.await {
+        Ok((0, 0)) => findings.add(Verdict::Ok, "attention", "nothing waits for a person"),
+        Ok((unresolved, dead)) => {
+            if unresolved > 0 {
+                let count = output::plural(unresolved.unsigned_abs(), "message");
+                let todo = format!("{count} perhaps sent: `kabar message list --state unresolved` shows which");
+                findings.add(Verdict::Warning, "attention", todo);
+            }
+            if dead > 0 {
+                let count = output::plural(dead.unsigned_abs(), "dead letter");
+                findings.add(Verdict::Warning, "attention", format!("{count}: `kabar dead list` shows why"));
+            }
+        }
+        Err(error) => findings.add(Verdict::Broken, "attention", one_line(&error.into())),
     }
 }
 

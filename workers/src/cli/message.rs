@@ -1,21 +1,25 @@
-//! `kabar message`: everything about one message, and settling an unresolved one.
+//! `kabar message`: everything about one message, lists of them, and settling an unresolved one.
 
 use anyhow::bail;
 use clap::{ArgGroup, Args, Subcommand};
-use kabar_store::{AttemptStory, DEFAULT_TENANT, MessageStory, Store, StoreError};
+use kabar_domain::message::MessageState;
+use kabar_store::{DEFAULT_TENANT, MessageFilter, Store, StoreError};
 use serde_json::json;
 
 use super::{
     Common,
     ledger::Ledger,
-    output::{Table, or_dash, show, time, time_or_dash},
+    output::{Table, or_dash, show, time},
+    page::PageArgs,
 };
 
-/// Everything that happened to one message, and settling an unresolved one
+mod story;
+
+/// Everything that happened to one message, lists of them, and settling an unresolved one
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kabar message show invoice-7781-d3
-  kabar message show 4711
+  kabar message list --state unresolved
   kabar message resolve 4711 --resend")]
 pub(crate) struct MessageArgs {
     #[command(subcommand)]
@@ -30,6 +34,12 @@ enum Command {
         /// The message's number, or the id of a job with one message
         id: String,
     },
+    /// Messages by state, job and sender
+    #[command(after_help = "Examples:
+  kabar message list --state unresolved
+  kabar message list --state failed --broadcast dep-2026-12-01 --json
+  kabar message list --state in_doubt --sender shop")]
+    List(ListArgs),
     /// Settle a message of which nobody knows whether it left
     #[command(
         group(ArgGroup::new("verdict").args(["sent", "resend"]).required(true)),
@@ -47,14 +57,38 @@ enum Command {
     },
 }
 
+/// Which messages are listed.
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Those in this state, such as unresolved, in_doubt or failed
+    #[arg(long, value_parser = state)]
+    state: Option<MessageState>,
+    /// Those of the job with this id: a send, a broadcast or a reminder
+    #[arg(long, value_name = "ID", visible_alias = "broadcast")]
+    job: Option<String>,
+    /// Those of this sender
+    #[arg(long, value_name = "NAME")]
+    sender: Option<String>,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+fn state(text: &str) -> Result<MessageState, String> {
+    text.parse().map_err(|_| {
+        let known: Vec<&str> = MessageState::ALL.into_iter().map(MessageState::as_str).collect();
+        format!("states are {}", known.join(", "))
+    })
+}
+
 pub(crate) async fn run(arguments: MessageArgs, common: &Common) -> anyhow::Result<()> {
     let ledger = Ledger::open(common).await?;
     let store = &ledger.store;
     match arguments.command {
         Command::Show { id } => {
             let story = store.message_story(DEFAULT_TENANT, find(store, &id).await?).await?;
-            show(common.json, &story, || told(&story))
+            show(common.json, &story, || story::told(&story))
         }
+        Command::List(arguments) => list(store, arguments, common.json).await,
         Command::Resolve { id, sent, resend: _ } => {
             let message = find(store, &id).await?;
             store.resolve_message(DEFAULT_TENANT, message, sent).await?;
@@ -77,41 +111,44 @@ async fn find(store: &Store, id: &str) -> anyhow::Result<i64> {
     }
 }
 
-fn told(story: &MessageStory) -> String {
-    let mut facts = Table::of_facts();
-    facts.fact("message", story.id.to_string());
-    facts.fact("job", format!("{} ({})", story.job_key, story.kind));
-    facts.fact("sender", &story.sender);
-    facts.fact("to", story.phone.to_string());
-    facts.fact("state", story.state.as_str());
-    facts.fact("reason", or_dash(story.reason.as_deref()));
-    if let Some(because) = &story.waits_because {
-        facts.fact("waits because", because);
+async fn list(store: &Store, arguments: ListArgs, json: bool) -> anyhow::Result<()> {
+    let ListArgs { state, job, sender, page } = arguments;
+    if let Some(id) = &job
+        && store.job_id(DEFAULT_TENANT, id).await?.is_none()
+    {
+        bail!("there is no job {id:?}: `kabar broadcast list` and `kabar reminder list` show what there is");
     }
-    facts.fact("next", &story.next);
-    facts.fact("planned", time(story.created_at));
-    facts.fact("not before", time(story.due_at));
-    facts.fact("expires", time_or_dash(story.expires_at));
-    let attempts: Vec<String> = story.attempts.iter().map(attempt).collect();
-    if attempts.is_empty() { format!("{facts}\nno attempt yet") } else { format!("{facts}\n{}", attempts.join("\n")) }
+    if let Some(name) = &sender {
+        store.sender(DEFAULT_TENANT, name).await?;
+    }
+    let filter = MessageFilter { state, job_key: job, sender };
+    let messages = store.list_messages(DEFAULT_TENANT, &filter, page.after.unwrap_or(0), page.limit).await?;
+    show(json, &messages, || {
+        let mut table = Table::new(["MESSAGE", "JOB", "SENDER", "TO", "STATE", "SINCE", "REASON"]);
+        for one in &messages {
+            table.row([
+                one.id.to_string(),
+                one.job_key.clone(),
+                one.sender.clone(),
+                one.phone.to_string(),
+                one.state.to_string(),
+                time(one.updated_at),
+                or_dash(one.reason.as_deref()),
+            ]);
+        }
+        table.or("no such message")
+    })?;
+    page.note_more(messages.len(), messages.last().map(|last| last.id));
+    Ok(())
 }
 
-fn attempt(attempt: &AttemptStory) -> String {
-    let mut lines = vec![format!("attempt {} started {}", attempt.number, time(attempt.started_at))];
-    let code = attempt.code.map(|code| format!(" (code {code})")).unwrap_or_default();
-    let meaning = attempt.meaning.as_ref().map(|meaning| format!(": {meaning}")).unwrap_or_default();
-    if let Some(outcome) = &attempt.outcome {
-        lines.push(format!("  {} {outcome}{code}{meaning}", time_or_dash(attempt.ended_at)));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_is_none_is_answered_with_those_that_are() {
+        assert_eq!(state("in_doubt"), Ok(MessageState::InDoubt));
+        assert!(state("lost").unwrap_err().contains("unresolved"));
     }
-    if let Some(id) = &attempt.provider_message_id {
-        lines.push(format!("  the provider's id is {id}"));
-    }
-    let receipts = [
-        (attempt.sent_at, "sent"),
-        (attempt.delivered_at, "delivered"),
-        (attempt.read_at, "read"),
-        (attempt.failed_at, "failed"),
-    ];
-    lines.extend(receipts.iter().filter_map(|(at, what)| at.map(|at| format!("  {} receipt: {what}", time(at)))));
-    lines.join("\n")
 }

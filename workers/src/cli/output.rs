@@ -56,6 +56,21 @@ pub(crate) fn counts(counts: &StateCounts) -> String {
     if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
 }
 
+/// The messages of which nobody knows whether they left, and the commands that list them; of all jobs, or of one.
+pub(crate) fn attention(counts: &StateCounts, job: Option<&str>) -> Option<String> {
+    let of = job.map_or_else(String::new, |id| format!(" --job {id}"));
+    let list = |state: MessageState, what: &str| {
+        let count = counts.get(state);
+        (count > 0).then(|| format!("{} {what} (`kabar message list --state {state}{of}`)", number(count)))
+    };
+    let parts: Vec<String> =
+        [list(MessageState::Unresolved, "wait for a person"), list(MessageState::InDoubt, "wait for a receipt")]
+            .into_iter()
+            .flatten()
+            .collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 /// A number with its thousands apart: `1,234,567`.
 pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
@@ -166,6 +181,17 @@ mod tests {
         let lengths = [0, 59, 3_600, 7_500, 90_061].map(|seconds| length(Duration::from_secs(seconds)));
         assert_eq!(lengths, ["0 s", "59 s", "1 h", "2 h 5 min", "1 d 1 h"]);
         assert_eq!(length(Duration::from_millis(1)), "1 s");
+    }
+
+    #[test]
+    fn what_needs_attention_is_told_with_where_to_look() {
+        let mut some = StateCounts::default();
+        assert_eq!(attention(&some, None), None);
+        some.add(MessageState::Unresolved, 2);
+        assert_eq!(
+            attention(&some, Some("b")).unwrap(),
+            "2 wait for a person (`kabar message list --state unresolved --job b`)"
+        );
     }
 
     #[test]

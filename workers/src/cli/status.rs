@@ -93,6 +93,9 @@ fn told(ledger: &Ledger, status: &Status) -> String {
     }
     let mut facts = Table::of_facts();
     facts.fact("messages", counts(&status.messages));
+    if let Some(attention) = output::attention(&status.messages, None) {
+        facts.fact("attention", attention);
+    }
     let lines: Vec<String> =
         status.lines.iter().map(|(name, ready)| format!("{name} {}", number(ready.unsigned_abs()))).collect();
     facts.fact("lines", if lines.is_empty() { "empty".to_owned() } else { lines.join(", ") });

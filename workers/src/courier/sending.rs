@@ -12,7 +12,7 @@ use kabar_telemetry::names::{self, field};
 use tokio::time::Instant;
 
 use super::{Courier, batch::lateness, senders::KnownSender};
-use crate::recorder::report_settled;
+use crate::recorder::{count_code, report_settled};
 
 /// A message whose attempt has been started.
 pub(super) struct Ready {
@@ -76,10 +76,7 @@ async fn send(courier: &Courier, sender: &KnownSender, ready: &Ready) -> Outcome
     let decision = decision_name(outcome.decision);
     metrics::counter!(names::ATTEMPTS, field::PROVIDER => provider.as_str(), field::DECISION => decision).increment(1);
     if let Some(code) = outcome.code {
-        let known = courier.context.providers.policy(provider).knows(code).to_string();
-        let labels =
-            [(field::PROVIDER, provider.as_str().to_owned()), (field::CODE, code.to_string()), (field::KNOWN, known)];
-        metrics::counter!(names::PROVIDER_CODES, &labels).increment(1);
+        count_code(&courier.context.providers, provider, code);
     }
     tracing::debug!(message_id = ready.message.id, sender = sender.id, decision, code = outcome.code, "sent");
     let settings = &courier.context.settings.courier;

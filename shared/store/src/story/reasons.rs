@@ -1,8 +1,25 @@
 //! Why a message waits and what happens next, in a sentence each; pure.
 
-use kabar_domain::message::MessageState;
+use std::time::Duration;
 
-use crate::status::rfc3339;
+use kabar_domain::{job::OnDoubt, message::MessageState, pace::spacing_us};
+
+use crate::{broadcasts::MARGIN, status::rfc3339};
+
+/// What stands before a waiting message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Queue {
+    /// Messages of its broadcast, or other single messages of its priority, that are due before it.
+    pub(super) ahead: u64,
+    /// Messages of a higher priority that are due.
+    pub(super) more_urgent: u64,
+    /// Neither is counted beyond this.
+    pub(super) most: u64,
+    /// Another message to the same person that is just being sent.
+    pub(super) another_to_them: Option<i64>,
+    /// Whether anybody is at work who could send it.
+    pub(super) courier_lives: bool,
+}
 
 /// A template that keeps its messages waiting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +45,16 @@ pub(super) struct Facts<'a> {
     pub(super) parked_until: i64,
     pub(super) park_reason: Option<&'a str>,
     pub(super) template: Option<Pause>,
+    /// What stands before it; none unless it waits.
+    pub(super) queue: Option<Queue>,
+    /// Attempts started so far.
+    pub(super) attempts: i64,
+    /// What its job says about doubt.
+    pub(super) on_doubt: OnDoubt,
+    /// Messages per second as configured; none: unlimited.
+    pub(super) rate: Option<u64>,
+    /// Thousandths of a message per second after a cut; none: not cut.
+    pub(super) rate_milli: Option<u64>,
     /// The process that holds it, and until when unless that renews its lease.
     pub(super) holder: Option<(&'a str, i64)>,
     pub(super) reason: Option<&'a str>,
@@ -40,12 +67,12 @@ pub(super) fn waits_because(facts: &Facts<'_>) -> Option<String> {
         MessageState::Claimed => Some(held_by(facts, "is in a batch and waits for its slot")),
         MessageState::Sending => Some(held_by(facts, "is being sent")),
         MessageState::InDoubt => Some(format!(
-            "nobody knows whether it left{}; it waits for a receipt until {}",
+            "nobody knows whether it reached the provider{}; it waits for a receipt until {}",
             why(facts.reason),
             time(facts.due_at)
         )),
         MessageState::Unresolved => {
-            Some(format!("nobody knows whether it left{}; a person decides", why(facts.reason)))
+            Some(format!("nobody knows whether it reached the provider{}; a person decides", why(facts.reason)))
         }
         _ => None,
     }
@@ -74,12 +101,70 @@ fn queued_because(facts: &Facts<'_>) -> Option<String> {
         return Some(format!("template {template} is paused until {}", time(*until)));
     }
     if facts.due_at > facts.now {
-        return Some(format!("it is due at {}{}", time(facts.due_at), why(facts.reason)));
+        let again =
+            if facts.attempts > 0 { "it was tried before and is to be tried again" } else { "it is not due before" };
+        let at = if facts.attempts > 0 { " at " } else { " " };
+        return Some(format!("{again}{at}{}{}", time(facts.due_at), why(facts.reason)));
     }
     if facts.parked_until > facts.now {
-        return Some(format!("sender {sender} is parked until {}{}", time(facts.parked_until), why(facts.park_reason)));
+        return Some(format!(
+            "sender {sender} is parked until {}{}; it goes on by itself",
+            time(facts.parked_until),
+            why(facts.park_reason)
+        ));
     }
-    Some(format!("it is due and waits for its turn at the pace of sender {sender}"))
+    Some(turn(facts))
+}
+
+/// A due message of a sender that sends: what stands before it, and how long that takes.
+fn turn(facts: &Facts<'_>) -> String {
+    let sender = facts.sender;
+    let Some(queue) = facts.queue else { return format!("it is due and waits for its turn at sender {sender}") };
+    if !queue.courier_lives {
+        return "no courier is at work, so nothing is sent: start `kabar run`".to_owned();
+    }
+    if let Some(other) = queue.another_to_them {
+        return format!("message {other} to the same person is just being sent; they are sent one after the other");
+    }
+    let count = |count: u64| if count >= queue.most { format!("more than {count}") } else { count.to_string() };
+    let mut before = Vec::new();
+    if queue.ahead > 0 {
+        let of = facts.broadcast.map_or_else(String::new, |broadcast| format!(" of broadcast {broadcast}"));
+        before.push(format!("{}{of} that are due earlier", count(queue.ahead)));
+    }
+    if queue.more_urgent > 0 {
+        before.push(format!("{} more urgent ones", count(queue.more_urgent)));
+    }
+    let before = match before.as_slice() {
+        [] => "it is its turn".to_owned(),
+        parts => format!("before it come {}", parts.join(" and ")),
+    };
+    let Some(rate) = facts.rate else { return format!("it is due; {before}") };
+    let now_milli = facts.rate_milli.unwrap_or(rate * 1_000);
+    let pace = if now_milli < rate * 1_000 {
+        format!(
+            "sender {sender} sends {} messages a second at present, of {rate} when it is not slowed down",
+            tenths(now_milli)
+        )
+    } else {
+        format!("sender {sender} sends {rate} messages a second")
+    };
+    let takes =
+        Duration::from_micros(spacing_us(now_milli.max(1), MARGIN).saturating_mul(queue.ahead + queue.more_urgent));
+    let takes = match takes.as_secs() {
+        0..=1 => String::new(),
+        seconds @ 2..=119 => format!(", so they take about {seconds} s"),
+        seconds => format!(", so they take about {} min", seconds / 60),
+    };
+    format!("it is due; {before}, and {pace}{takes}")
+}
+
+/// Thousandths with one decimal, where it has one.
+fn tenths(milli: u64) -> String {
+    match (milli / 1_000, milli % 1_000 / 100) {
+        (whole, 0) => whole.to_string(),
+        (whole, tenth) => format!("{whole}.{tenth}"),
+    }
 }
 
 fn held_by(facts: &Facts<'_>, doing: &str) -> String {
@@ -107,12 +192,22 @@ pub(super) fn next_step(facts: &Facts<'_>) -> String {
         MessageState::Sending if alive => "the provider's answer decides".to_owned(),
         MessageState::Sending => "the janitor puts it in doubt, and evidence or its policy decides".to_owned(),
         MessageState::InDoubt => {
-            "a receipt settles it whenever it comes; without one, receipts for later messages or its policy decide"
-                .to_owned()
+            let then = match facts.on_doubt {
+                OnDoubt::Auto => {
+                    "it is sent again if receipts for later messages of this sender have come and none for it; else a \
+                     person decides"
+                }
+                OnDoubt::Resend => "it is sent again, as its job says, at the risk that the person gets it twice",
+                OnDoubt::Hold => "a person decides, as its job says",
+            };
+            format!("a receipt settles it whenever it comes; without one until {}, {then}", time(facts.due_at))
         }
         MessageState::Unresolved => {
             let id = facts.id;
-            format!("look whether the person has it, then `kabar message resolve {id} --sent` or `--resend`")
+            format!(
+                "ask whether the person has it; then `kabar message resolve {id} --sent` if so, or `kabar message resolve \
+                 {id} --resend` to send it again. A receipt that comes late settles it, too"
+            )
         }
         MessageState::Accepted | MessageState::Sent | MessageState::Delivered => {
             "receipts may move it on; nothing else is to be done".to_owned()
@@ -145,6 +240,8 @@ mod tests {
 
     const LATER: i64 = 1_000_000_000_000;
 
+    const QUEUE: Queue = Queue { ahead: 0, more_urgent: 0, most: 1_000, another_to_them: None, courier_lives: true };
+
     fn facts(state: MessageState) -> Facts<'static> {
         Facts {
             id: 7,
@@ -160,6 +257,11 @@ mod tests {
             parked_until: 0,
             park_reason: None,
             template: None,
+            queue: Some(QUEUE),
+            attempts: 0,
+            on_doubt: OnDoubt::Auto,
+            rate: Some(20),
+            rate_milli: None,
             holder: None,
             reason: None,
         }
@@ -172,7 +274,22 @@ mod tests {
     #[test]
     fn every_reason_to_wait_is_said_with_what_to_do() {
         let queued = facts(MessageState::Queued);
-        assert!(because(&queued).contains("its turn"));
+        assert_eq!(because(&queued), "it is due; it is its turn, and sender default sends 20 messages a second");
+        let behind = Facts {
+            queue: Some(Queue { ahead: 1_000, more_urgent: 3, ..QUEUE }),
+            rate_milli: Some(2_500),
+            ..queued.clone()
+        };
+        assert_eq!(
+            because(&behind),
+            "it is due; before it come more than 1000 of broadcast b that are due earlier and 3 more urgent ones, and \
+             sender default sends 2.5 messages a second at present, of 20 when it is not slowed down, so they take about 6 \
+             min"
+        );
+        let nobody = Facts { queue: Some(Queue { courier_lives: false, ..QUEUE }), ..queued.clone() };
+        assert!(because(&nobody).contains("kabar run"));
+        let pair = Facts { queue: Some(Queue { another_to_them: Some(9), ..QUEUE }), ..queued.clone() };
+        assert!(because(&pair).starts_with("message 9 to the same person"));
         let paused = Facts { control: "paused", ..queued.clone() };
         assert_eq!(because(&paused), "broadcast b is paused; `kabar broadcast resume b` goes on");
         let halted = Facts { sender_state: "halted", sender_reason: Some("bad token"), ..queued.clone() };
@@ -181,9 +298,17 @@ mod tests {
             "sender default is halted (bad token); mend that, then `kabar sender resume default`"
         );
         let parked = Facts { parked_until: LATER, park_reason: Some("throttled"), ..queued.clone() };
-        assert_eq!(because(&parked), "sender default is parked until 2001-09-09T01:46:40Z (throttled)");
+        assert_eq!(
+            because(&parked),
+            "sender default is parked until 2001-09-09T01:46:40Z (throttled); it goes on by itself"
+        );
         let later = Facts { due_at: LATER, reason: Some("quiet hours"), ..queued.clone() };
-        assert_eq!(because(&later), "it is due at 2001-09-09T01:46:40Z (quiet hours)");
+        assert_eq!(because(&later), "it is not due before 2001-09-09T01:46:40Z (quiet hours)");
+        let again = Facts { attempts: 1, ..later };
+        assert_eq!(
+            because(&again),
+            "it was tried before and is to be tried again at 2001-09-09T01:46:40Z (quiet hours)"
+        );
         let pause = Pause { template: "t".to_owned(), until: LATER };
         assert_eq!(
             because(&Facts { template: Some(pause), ..queued }),
