@@ -20,7 +20,8 @@ use kabar_tests::{guests, http};
 use serde_json::{Value, json};
 
 const ROLE: &str = "KABAR_BENCH_ROLE";
-const SECRET: &str = "bench-app-secret";
+/// What signs the webhooks of a benchmark.
+pub const SECRET: &str = "bench-app-secret";
 
 /// How the provider of a benchmark behaves.
 #[derive(Debug, Clone, Default)]
@@ -75,13 +76,26 @@ impl Provider {
         cpu_seconds_of(&self.child.id().to_string())
     }
 
+    async fn all_arrivals(&self) -> Value {
+        http::get(&self.address, "/sandbox/arrivals?limit=262144").await.expect("the provider answers").json()
+    }
+
     /// Who sent each request, and when it arrived, in microseconds.
     pub async fn arrivals(&self) -> Vec<(String, u64)> {
-        let answer =
-            http::get(&self.address, "/sandbox/arrivals?limit=262144").await.expect("the provider answers").json();
+        let answer = self.all_arrivals().await;
         let arrival =
             |arrival: &Value| Some((arrival["phone_number_id"].as_str()?.to_owned(), arrival["at_us"].as_u64()?));
         answer["arrivals"].as_array().map(|all| all.iter().filter_map(arrival).collect()).unwrap_or_default()
+    }
+
+    /// The message id and the opaque value of each message that was accepted.
+    pub async fn named_arrivals(&self) -> Vec<(String, String)> {
+        let answer = self.all_arrivals().await;
+        let named = |arrival: &Value| {
+            let text = |key: &str| arrival[key].as_str().map(str::to_owned);
+            Some((text("wamid")?, text("opaque")?)).filter(|_| arrival["accepted"] == true)
+        };
+        answer["arrivals"].as_array().map(|all| all.iter().filter_map(named).collect()).unwrap_or_default()
     }
 
     /// When each request arrived, in microseconds, in order.

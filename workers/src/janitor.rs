@@ -55,3 +55,16 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
         Next::After(LOOK_EVERY)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use kabar_store::Gap;
+
+    use super::*;
+
+    #[test]
+    fn every_gap_is_exported_from_the_start() {
+        let exported = field::values(field::GAP).unwrap_or_default();
+        assert_eq!(exported, Gap::ALL.map(Gap::as_str));
+    }
+}

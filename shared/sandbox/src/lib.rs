@@ -49,3 +49,4 @@ pub use faults::Faults;
 pub use sandbox::Sandbox;
 pub use sends::log::ARRIVALS_KEPT_MAX;
 pub use test_numbers::{Behaviour, TEST_NUMBERS, TestNumber};
+pub use webhooks::payload::signature;

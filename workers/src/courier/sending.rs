@@ -112,3 +112,16 @@ const fn decision_name(decision: Decision) -> &'static str {
         Decision::NotSent => "not_sent",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_decision_is_exported_from_the_start() {
+        for name in field::values(field::DECISION).unwrap() {
+            let decision: Decision = serde_json::from_value((*name).into()).unwrap();
+            assert_eq!(decision_name(decision), *name);
+        }
+    }
+}
