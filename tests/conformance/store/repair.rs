@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use kabar_domain::{
     message::{
-        MessageState::{self, Accepted, Cancelled, Delivered, InDoubt, Queued, Unresolved},
+        MessageState::{self, Accepted, Cancelled, Delivered, InDoubt, Queued},
         ReceiptStatus,
     },
     outcome::Outcome,
@@ -314,19 +314,14 @@ async fn a_long_walk_is_shared_and_goes_on_where_it_was(ledger: TestLedger) {
 }
 
 async fn between_two_walks_is_a_rest(ledger: TestLedger) {
-    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    let store = ledger.store();
     let sender = sender(store, rate(20)).await;
     planned(store, broadcast("b", 0..1)).await;
     whole(&ledger).await;
-    courier.claim(&sender).await;
+    assert_eq!(Courier::of(store).await.claim(&sender).await.len(), 1);
     raw_change(&ledger, "update messages set lease_id = null").await;
     for _ in 0..9 {
         assert!(step(store).await.rests);
     }
     assert_eq!(walk(&ledger).await, [(Gap::UnheldClaim, 1)]);
-    assert_eq!(
-        store.list_messages(TENANT, &kabar_store::MessageFilter::default(), 0, 9).await.unwrap()[0].state,
-        Queued
-    );
-    assert!(!matches!(state(store, 1).await, Unresolved));
 }
