@@ -175,6 +175,7 @@ create table attempts (
   code bigint,
   meaning text,
   evidence text,                       -- why doubt about it ended in sending the message again
+  evidence_at bigint,                  -- and when
   provider_message_id text,
   sent_at bigint,
   delivered_at bigint,

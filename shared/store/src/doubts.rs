@@ -34,7 +34,7 @@ where messages.state = 'in_doubt' and messages.due_at <= $1 order by messages.du
 from (select cast(value->>'id' as bigint) as id, cast(value->>'number' as bigint) as number,
     value->>'state' as state, value->>'reason' as reason from json_each($1)) settled
 where messages.id = settled.id and messages.attempts = settled.number and messages.state = 'in_doubt'";
-    MARK_ABSENT = "update attempts set outcome = 'absent', evidence = $4, ended_at = coalesce(ended_at, $3)
+    MARK_ABSENT = "update attempts set outcome = 'absent', evidence = $4, evidence_at = $3, ended_at = coalesce(ended_at, $3)
 where message_id = $1 and number = $2 and (outcome is null or outcome = 'in_doubt')";
     RESOLVE = "update messages set state = $2, reason = $3, due_at = $4, updated_at = $4
 where id = $1 and state in ('unresolved', 'in_doubt')

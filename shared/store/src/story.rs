@@ -38,7 +38,7 @@ where m.id = $1 and j.tenant_id = $2";
   where state = 'queued' and sender_id = $1 and lane < $2 and due_at <= $3 limit $4) urgent";
     ANOTHER_TO_THEM = "select id from messages
 where recipient_id = $1 and sender_id = $2 and state = 'sending' and id <> $3 limit 1";
-    ATTEMPTS = "select number, started_at, ended_at, outcome, code, meaning, evidence, provider_message_id, sent_at, delivered_at,
+    ATTEMPTS = "select number, started_at, ended_at, outcome, code, meaning, evidence, evidence_at, provider_message_id, sent_at, delivered_at,
   read_at, failed_at from attempts where message_id = $1 order by number";
     OF_JOB = "select m.id, r.phone, m.part, m.state, m.reason, m.due_at, m.expires_at, m.created_at, m.updated_at
 from messages m join recipients r on r.id = m.recipient_id
@@ -108,6 +108,9 @@ row! {
         pub meaning: Option<String>,
         /// Why the message was sent again after doubt about this attempt, where it was.
         pub evidence: Option<String>,
+        /// When that was decided.
+        #[serde(serialize_with = "time_as_text")]
+        pub evidence_at: Option<i64>,
         /// The provider's id of the message.
         pub provider_message_id: Option<String>,
         /// When the provider says that it went out.

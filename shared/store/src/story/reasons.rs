@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat};
 use kabar_domain::{job::OnDoubt, message::MessageState, pace::spacing_us};
 
-use crate::{broadcasts::MARGIN, status::rfc3339};
+use crate::broadcasts::MARGIN;
 
 /// What stands before a waiting message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +137,7 @@ fn turn(facts: &Facts<'_>) -> String {
         before.push(format!("{} more urgent ones", count(queue.more_urgent)));
     }
     let before = match before.as_slice() {
-        [] => "it is its turn".to_owned(),
+        [] => "nothing is before it".to_owned(),
         parts => format!("before it come {}", parts.join(" and ")),
     };
     let Some(rate) = facts.rate else { return format!("it is due; {before}") };
@@ -218,11 +219,10 @@ pub(super) fn next_step(facts: &Facts<'_>) -> String {
             }
             None => "nothing; enqueue it again under another id to try anew".to_owned(),
         },
-        MessageState::Read
-        | MessageState::Blocked
-        | MessageState::Skipped
-        | MessageState::Cancelled
-        | MessageState::Expired => "nothing; it is over".to_owned(),
+        MessageState::Read => "nothing; it is over".to_owned(),
+        MessageState::Blocked | MessageState::Skipped | MessageState::Cancelled | MessageState::Expired => {
+            "nothing; to send it after all, once its reason is gone, enqueue it again under another id".to_owned()
+        }
     }
 }
 
@@ -231,7 +231,8 @@ fn why(reason: Option<&str>) -> String {
 }
 
 fn time(ms: i64) -> String {
-    rfc3339(ms).unwrap_or_else(|| "the end of time".to_owned())
+    DateTime::from_timestamp_millis(ms)
+        .map_or_else(|| "the end of time".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 #[cfg(test)]
@@ -274,7 +275,7 @@ mod tests {
     #[test]
     fn every_reason_to_wait_is_said_with_what_to_do() {
         let queued = facts(MessageState::Queued);
-        assert_eq!(because(&queued), "it is due; it is its turn, and sender default sends 20 messages a second");
+        assert_eq!(because(&queued), "it is due; nothing is before it, and sender default sends 20 messages a second");
         let behind = Facts {
             queue: Some(Queue { ahead: 1_000, more_urgent: 3, ..QUEUE }),
             rate_milli: Some(2_500),

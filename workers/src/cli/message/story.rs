@@ -13,7 +13,8 @@ pub(super) fn told(story: &MessageStory) -> String {
     facts.fact("to", story.phone.to_string());
     facts.fact("sender", &story.sender);
     facts.fact("state", format!("{}: {}", story.state, state_words(story.state)));
-    if let Some(reason) = story.reason.as_deref().filter(|reason| !reason.is_empty()) {
+    let told = |reason: &&str| story.waits_because.as_ref().is_some_and(|because| because.contains(reason));
+    if let Some(reason) = story.reason.as_deref().filter(|reason| !reason.is_empty() && !told(reason)) {
         facts.fact("reason", reason_words(reason));
     }
     if let Some(because) = &story.waits_because {
@@ -59,20 +60,29 @@ fn events(story: &MessageStory) -> Table {
 /// What an attempt came to.
 fn ended(attempt: &AttemptStory) -> Vec<(i64, String)> {
     let Some(outcome) = &attempt.outcome else { return Vec::new() };
-    let at = attempt.ended_at.unwrap_or(attempt.started_at);
+    let number = attempt.number;
     let code = attempt.code.map(|code| format!(" (code {code})")).unwrap_or_default();
     let meaning = attempt.meaning.as_ref().map(|meaning| format!(": {meaning}")).unwrap_or_default();
-    let number = attempt.number;
-    let mut events = vec![(at, format!("attempt {number} {}{code}{meaning}", outcome_words(outcome)))];
+    let answered_at = attempt.ended_at.unwrap_or(attempt.started_at);
+    // A receipt may say hours later what became of a message that had been accepted.
+    let told_at = attempt.failed_at.filter(|_| refused_later(outcome)).unwrap_or(answered_at);
+    let mut events = Vec::new();
     if let Some(id) = &attempt.provider_message_id {
-        events.push((at, format!("attempt {number} has the provider's id {id}")));
+        events.push((answered_at, format!("attempt {number} has the provider's id {id}")));
     }
+    events.push((told_at, format!("attempt {number} {}{code}{meaning}", outcome_words(outcome))));
     if let Some(evidence) = &attempt.evidence {
         let heard = attempt.sent_at.or(attempt.delivered_at).or(attempt.read_at).is_some();
         let twice = if heard { "; a receipt says that it had left all the same" } else { "" };
-        events.push((at, format!("attempt {number} was taken for lost and the message {evidence}{twice}")));
+        let decided_at = attempt.evidence_at.unwrap_or(answered_at);
+        events.push((decided_at, format!("attempt {number} was taken for lost and the message {evidence}{twice}")));
     }
     events
+}
+
+/// Whether a failed receipt put this outcome in the place of an earlier one, if there is such a receipt.
+fn refused_later(outcome: &str) -> bool {
+    !matches!(outcome, "accepted" | "in_doubt" | "absent" | "not_sent")
 }
 
 /// Whether the message ended by something else than an attempt or a receipt.
@@ -158,6 +168,7 @@ mod tests {
             code: None,
             meaning: None,
             evidence: None,
+            evidence_at: None,
             provider_message_id: None,
             sent_at: None,
             delivered_at: None,
@@ -189,6 +200,7 @@ mod tests {
     fn what_was_sent_again_is_told_with_its_evidence() {
         let first = AttemptStory {
             evidence: Some("sent again: its policy on doubt is resend".to_owned()),
+            evidence_at: Some(NOON + 1_900),
             meaning: Some("no answer within 30 s".to_owned()),
             ..attempt(1, "absent")
         };
