@@ -3,10 +3,10 @@
 use kabar_domain::message::MessageState;
 use kabar_sandbox::Faults;
 use kabar_store::{DEFAULT_TENANT, NewDeadLetter};
-use kabar_tests::{FleetOptions, Home, LedgerKind, TestFleet, TestLedger, Time, sandbox};
+use kabar_tests::{FleetOptions, Home, LedgerKind, TestFleet, TestLedger, Time, guests::phone, sandbox};
 use serde_json::Value;
 
-use crate::support::{WITHIN, broadcast, phone, send};
+use crate::support::{WITHIN, broadcast, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_unresolved_is_pointed_to_listed_explained_and_settled() {

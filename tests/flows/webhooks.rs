@@ -4,12 +4,14 @@ use kabar_domain::message::MessageState;
 use kabar_sandbox::{Arrival, Faults, signature};
 use kabar_store::{DEFAULT_TENANT, NewSender};
 use kabar_tests::{
-    FleetOptions, TestFleet, TestLedger, eventually, fleet, http,
+    FleetOptions, TestFleet, TestLedger, eventually, fleet,
+    guests::{digits, phone},
+    http,
     sandbox::{APP_SECRET, PHONE_NUMBER_ID},
 };
 use serde_json::{Value, json};
 
-use crate::support::{WITHIN, all_with_provider, broadcast, digits, message_is, number, phone, send, sender_is, story};
+use crate::support::{WITHIN, all_with_provider, broadcast, message_is, number, send, sender_is, story};
 
 /// The provider takes every message over and never says so, and reports nothing by itself.
 async fn silent_fleet(faults: Faults) -> TestFleet {

@@ -13,8 +13,8 @@ pub(super) fn told(story: &MessageStory) -> String {
     facts.fact("to", story.phone.to_string());
     facts.fact("sender", &story.sender);
     facts.fact("state", format!("{}: {}", story.state, state_words(story.state)));
-    let told = |reason: &&str| story.waits_because.as_ref().is_some_and(|because| because.contains(reason));
-    if let Some(reason) = story.reason.as_deref().filter(|reason| !reason.is_empty() && !told(reason)) {
+    let is_told = |reason: &&str| story.waits_because.as_ref().is_some_and(|because| because.contains(reason));
+    if let Some(reason) = story.reason.as_deref().filter(|reason| !reason.is_empty() && !is_told(reason)) {
         facts.fact("reason", reason_words(reason));
     }
     if let Some(because) = &story.waits_because {
