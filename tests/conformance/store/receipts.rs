@@ -29,6 +29,7 @@ on_both_ledgers!(
     a_kept_receipt_settles_no_other_senders_message,
     a_kept_failure_ends_its_message_with_a_reason,
     codes_of_failures_are_counted,
+    each_decision_about_a_failed_receipt_has_its_effect,
     a_receipt_of_an_older_attempt_is_kept_on_it,
     events_are_applied_once,
     an_unreadable_event_stops_nothing,
@@ -242,6 +243,55 @@ async fn a_kept_failure_ends_its_message_with_a_reason(ledger: TestLedger) {
     let after = story(store, sending.id).await;
     assert_eq!((after.state, after.attempts[0].code), (Failed, Some(7)));
     assert!(after.reason.unwrap().contains("will not arrive"));
+}
+
+/// Whatever the error table says of a code holds for failed receipts as it does for answers.
+async fn each_decision_about_a_failed_receipt_has_its_effect(ledger: TestLedger) {
+    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    for (number, (decision, scope, expected, sender_is)) in [
+        (Decision::Throttled, Scope::Sender, Queued, "parked"),
+        (Decision::Throttled, Scope::Pair, Queued, "active"),
+        (Decision::Retry, Scope::Message, Queued, "active"),
+        (Decision::Failed, Scope::Message, Failed, "active"),
+        (Decision::Failed, Scope::Recipient, Failed, "active"),
+        (Decision::Blocked, Scope::Recipient, Blocked, "active"),
+        (Decision::OptedOut, Scope::Recipient, Failed, "active"),
+        (Decision::TemplatePaused, Scope::Template, Queued, "active"),
+        (Decision::TemplateDisabled, Scope::Template, Failed, "active"),
+        (Decision::Halt, Scope::Sender, Queued, "halted"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("s{number}");
+        let sender = store.add_sender(TENANT, &new_sender(&name, rate(20))).await.unwrap();
+        let to = number as u64;
+        planned(store, with(send(&name, to), json!({"sender": name}))).await;
+        let sending = courier.send_one(&sender).await;
+        courier.accept(&sending).await;
+        let failed = Receipt {
+            sender_address: format!("address-{name}"),
+            outcome: Some(outcome(decision, scope)),
+            ..receipt(&sending, ReceiptStatus::Failed, LATER)
+        };
+        receive(store, [failed]).await;
+        let what = format!("{decision:?} for the {scope:?}");
+        let after = story(store, sending.id).await;
+        assert_eq!(after.state, expected, "{what}");
+        assert_eq!(after.attempts[0].failed_at, Some(LATER), "{what}");
+        let status = store.status(TENANT).await.unwrap().senders;
+        assert_eq!(status.iter().find(|sender| sender.name == name).unwrap().state, sender_is, "{what}");
+        let person = store.recipient(TENANT, &phone(to)).await.unwrap();
+        let effects = (!person.blocks.is_empty(), person.opted_out_at.is_some(), person.unreachable_at.is_some());
+        let expected = match (decision, scope) {
+            (Decision::Blocked, _) => (true, false, false),
+            (Decision::OptedOut, _) => (false, true, false),
+            (Decision::Failed, Scope::Recipient) => (false, false, true),
+            _ => (false, false, false),
+        };
+        assert_eq!(effects, expected, "{what}");
+    }
+    assert_adds_up(store).await;
 }
 
 async fn codes_of_failures_are_counted(ledger: TestLedger) {
