@@ -46,7 +46,7 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let repaired = store.repair_step(context.settings.repair.every, &policy, outcome_of).await?;
     for (gap, count) in repaired.mended {
         metrics::counter!(names::REPAIRS, field::GAP => gap.as_str()).increment(count);
-        tracing::error!(gap = gap.as_str(), count, "the ledger held what had no way forward; it was mended");
+        tracing::warn!(gap = gap.as_str(), count, "the ledger held what had no way forward; it was mended");
     }
     let most = u64::from(MOST_MESSAGES);
     Ok(if given_back + doubtful >= most || expired >= most || kept >= most {

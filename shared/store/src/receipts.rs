@@ -57,12 +57,15 @@ where unmatched_receipts.received_at > $1 order by unmatched_receipts.id limit $
   unmatched_receipts.code, unmatched_receipts.sender_address, unmatched_receipts.happened_at, attempts.message_id,
   attempts.number
 from unmatched_receipts join attempts on attempts.provider_message_id = unmatched_receipts.provider_message_id
-where unmatched_receipts.id > $1 and unmatched_receipts.id <= $2 order by unmatched_receipts.id";
+where unmatched_receipts.id > $1 and unmatched_receipts.id <= $2 and unmatched_receipts.received_at <= $3 order by unmatched_receipts.id";
     FORGET_UNMATCHED = "delete from unmatched_receipts where id in (select cast(value as bigint) from json_each($1))";
 }
 
 /// What a kept failure means of whose code the error policy says nothing.
 const FAILED_WITHOUT_REASON: &str = "the provider reports that it will not arrive";
+
+/// A kept receipt was left aside where it lies so many milliseconds though its message is known.
+const LEFT_AFTER_MS: i64 = 600_000;
 
 /// What applying receipts came to.
 #[derive(Debug, Default)]
@@ -299,7 +302,8 @@ impl Store {
         Ok(later.filter(|(_, count)| *count == limit).and_then(|(last, _)| last))
     }
 
-    /// [`Store::apply_kept_receipts`] for those after `after` up to `last` by id, whenever they were received.
+    /// [`Store::apply_kept_receipts`] for those after `after` up to `last` by id, and received ten minutes ago or
+    /// earlier.
     pub(crate) async fn apply_older_receipts(
         &self,
         after: i64,
@@ -307,11 +311,12 @@ impl Store {
         policy: &SettlePolicy,
         outcome_of: impl Fn(i64) -> Option<Outcome> + Send,
     ) -> StoreResult<u64> {
-        if self.db.all::<KeptReceipt, _>(MATCHED_AMONG, args![after, last]).await?.is_empty() {
+        let until = self.now_ms() - LEFT_AFTER_MS;
+        if self.db.all::<KeptReceipt, _>(MATCHED_AMONG, args![after, last, until]).await?.is_empty() {
             return Ok(0);
         }
         let mut tx = self.db.begin().await?;
-        let rows: Vec<KeptReceipt> = tx.all(MATCHED_AMONG, args![after, last]).await?;
+        let rows: Vec<KeptReceipt> = tx.all(MATCHED_AMONG, args![after, last, until]).await?;
         let applied = self.apply_kept_in(&mut tx, rows, policy, outcome_of).await?;
         tx.commit().await?;
         Ok(applied)

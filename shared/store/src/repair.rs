@@ -44,7 +44,7 @@ statements! {
 /// What can be amiss in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Gap {
-    /// A recipient whom planning passed without writing a message: planned again from there.
+    /// A recipient without a message, whom planning passed or whose message is gone: planned again.
     MissingMessage,
     /// A job whose count of planned messages is not that of its messages: counted anew.
     WrongAudience,

@@ -2,7 +2,7 @@
 //!
 //! Only jobs that are planned are looked at: of others nobody knows yet how many there will be.
 
-use kabar_domain::job::{Audience, Job};
+use kabar_domain::job::{Audience, BroadcastJob, Job};
 
 use super::{Gap, Part, Repaired, STEP};
 use crate::{
@@ -19,22 +19,15 @@ const BEFORE_ALL: i64 = -1;
 
 statements! {
     LATER = "select id, audience from jobs where id > $1 order by id limit $2";
-    PLANNED = "select id, kind, control, audience,
+    PLANNED = "select id, kind, audience,
   (select count(*) from messages where messages.job_id = jobs.id) as messages
 from jobs where id > $1 and id <= $2 and state = 'planned' order by id";
-    GROUP = "select groups.id from groups join jobs on jobs.tenant_id = groups.tenant_id
-where jobs.id = $1 and groups.name = $2";
     /// A cancelled job's planning ended where it was.
-    ONE = "select kind, body, created_at from jobs where id = $1 and state = 'planned' and control <> 'cancelled'";
+    ONE = "select kind, body from jobs where id = $1 and state = 'planned' and control <> 'cancelled'";
     LISTED = "select max(position), min(case when planned = 0 then position end) from (
   select a.position, case when exists (select 1 from messages m
     where m.job_id = a.job_id and m.recipient_id = a.recipient_id) then 1 else 0 end as planned
   from audience a where a.job_id = $1 and a.position > $2 order by a.position limit $3) listed";
-    MEMBERS = "select max(recipient_id), min(case when planned = 0 then recipient_id end) from (
-  select g.recipient_id, case when exists (select 1 from messages m
-    where m.job_id = $1 and m.recipient_id = g.recipient_id) then 1 else 0 end as planned
-  from group_members g where g.group_id = $4 and g.added_at <= $5 and g.recipient_id > $2
-  order by g.recipient_id limit $3) members";
     /// Messages that are there stay: planning writes none twice.
     PLAN_AGAIN = "update jobs set state = 'accepted', cursor = $2, planned_at = null,
   audience = (select count(*) from messages where messages.job_id = jobs.id)
@@ -43,11 +36,21 @@ where id = $1 and state = 'planned' and control <> 'cancelled'";
 where id = $1 and state = 'planned'";
 }
 
+/// Where a job's recipients stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recipients {
+    /// In its body: one, all of whose messages are planned at once.
+    Named,
+    /// In a list of its own, which never changes.
+    Listed,
+    /// In a group, which does.
+    Group,
+}
+
 row! {
     struct PlannedJob {
         id: i64,
         kind: String,
-        control: String,
         audience: i64,
         messages: i64,
     }
@@ -78,9 +81,13 @@ impl Store {
         let planned: Vec<PlannedJob> = self.db.all(PLANNED, args![after, last]).await?;
         for job in planned {
             let fewer = job.messages < job.audience || (job.kind == "send" && job.messages == 0);
-            if job.kind != "broadcast" && job.control != "cancelled" && fewer {
-                // Its one recipient stands in its body, and all its parts are planned at once.
-                repaired.note(Gap::MissingMessage, self.plan_again(job.id, 0).await?);
+            // Of a list the step finds which recipient is missing. A group may have grown since, and who joined is known by
+            // a clock alone, so only messages that were there and are gone have it planned again.
+            let again = fewer
+                && matches!(self.recipients_of(job.id).await?, Some(Recipients::Named | Recipients::Group))
+                && self.plan_again(job.id, 0).await? > 0;
+            if again {
+                repaired.note(Gap::MissingMessage, 1);
                 continue;
             }
             if job.messages != job.audience {
@@ -127,18 +134,24 @@ impl Store {
     /// The last recipient of the step that begins after `after`, and the first of the step without a message; none where
     /// there are no more recipients, or none that ought to have one.
     async fn look_at_recipients(&self, job: i64, after: i64) -> StoreResult<Option<(i64, Option<i64>)>> {
-        let row: Option<(String, String, i64)> = self.db.optional(ONE, args![job]).await?;
-        let Some((_, body, created_at)) = row.filter(|(kind, ..)| kind == "broadcast") else { return Ok(None) };
-        let Job::Broadcast(broadcast) = self.open_job(body)? else { return Ok(None) };
-        let looked: Option<(Option<i64>, Option<i64>)> = match &broadcast.audience {
-            Audience::Recipients(_) | Audience::File(_) => self.db.optional(LISTED, args![job, after, STEP]).await?,
-            Audience::Group(name) => {
-                let group: Option<(i64,)> = self.db.optional(GROUP, args![job, name.as_str()]).await?;
-                let Some((group,)) = group else { return Ok(None) };
-                self.db.optional(MEMBERS, args![job, after, STEP, group, created_at]).await?
-            }
-        };
+        if self.recipients_of(job).await? != Some(Recipients::Listed) {
+            return Ok(None);
+        }
+        let looked: Option<(Option<i64>, Option<i64>)> = self.db.optional(LISTED, args![job, after, STEP]).await?;
         Ok(looked.and_then(|(last, missing)| last.map(|last| (last, missing))))
+    }
+
+    /// Where a job's recipients stand; none where it is not planned, or cancelled.
+    async fn recipients_of(&self, job: i64) -> StoreResult<Option<Recipients>> {
+        let row: Option<(String, String)> = self.db.optional(ONE, args![job]).await?;
+        let Some((kind, body)) = row else { return Ok(None) };
+        if kind != "broadcast" {
+            return Ok(Some(Recipients::Named));
+        }
+        Ok(match self.open_job(body)? {
+            Job::Broadcast(BroadcastJob { audience: Audience::Group(_), .. }) => Some(Recipients::Group),
+            _ => Some(Recipients::Listed),
+        })
     }
 
     async fn plan_again(&self, job: i64, from: i64) -> StoreResult<u64> {
