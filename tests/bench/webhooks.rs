@@ -14,13 +14,13 @@ use std::{
 use kabar_domain::{message::MessageState, pace::Rate};
 use kabar_sandbox::signature;
 use kabar_store::{DEFAULT_TENANT, Store};
-use kabar_tests::http;
+use kabar_tests::{http, ports::free_address};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, LocalSet};
 
 #[expect(dead_code, reason = "each benchmark uses a part")]
 mod support;
-use support::{BenchFleet, Provider, ProviderOptions, broadcast, cpu_seconds, free_address, named_sender, until};
+use support::{BenchFleet, Provider, ProviderOptions, broadcast, cpu_seconds, named_sender, until};
 
 /// Of so many webhooks one is watched until the ledger has it.
 const WATCHED: usize = 50;
@@ -61,7 +61,8 @@ fn main() {
         send_beside(&bench, &provider, load).await;
         let cpu = cpu_seconds();
         let began = Instant::now();
-        let times = post_all(bench.store(), &listen.to_string(), load, sent).await;
+        let address = listen.to_string();
+        let times = LocalSet::new().run_until(post_all(bench.store(), &address, load, sent)).await;
         let elapsed = began.elapsed();
         report(load, elapsed, cpu_seconds() - cpu, times);
         bench.fleet.shutdown().await;
@@ -110,7 +111,7 @@ async fn post_all(store: &Store, address: &str, load: Load, sent: Vec<(String, S
         tokio::time::sleep_until(began + Duration::from_secs(index as u64) / load.per_second as u32).await;
         let (store, address) = (store.clone(), address.clone());
         let watched = index % WATCHED == 0;
-        posts.spawn(async move {
+        posts.spawn_local(async move {
             let body = event(&wamid, &opaque, load.statuses);
             let signed = signature(support::SECRET, body.as_bytes());
             let headers = [("content-type", "application/json"), ("x-hub-signature-256", signed.as_str())];
