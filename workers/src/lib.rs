@@ -13,6 +13,7 @@ pub mod cli;
 pub mod context;
 pub mod courier;
 pub mod dispatcher;
+mod fault;
 pub mod fleet;
 pub mod gateway;
 mod intake;
