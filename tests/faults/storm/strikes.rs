@@ -19,7 +19,7 @@ use crate::stage::Backend;
 
 /// The next comes after so many accepted messages, or after this time.
 const EVERY_MESSAGES: u64 = 100;
-const EVERY: Duration = Duration::from_secs(3);
+const EVERY: Duration = Duration::from_millis(1_500);
 
 /// One in so many strikes is a kill.
 const KILL_EVERY: u64 = 3;
