@@ -55,7 +55,7 @@ impl Options {
             Err(_) => otherwise,
         };
         Self {
-            messages: usize::try_from(number("KABAR_STORM_MESSAGES", 800)).expect("a number of messages"),
+            messages: usize::try_from(number("KABAR_STORM_MESSAGES", 500)).expect("a number of messages"),
             rate: u32::try_from(number("KABAR_STORM_RATE", 80)).expect("a rate"),
             seed: number("KABAR_STORM_SEED", fastrand::u64(..)),
         }

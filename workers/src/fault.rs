@@ -94,11 +94,14 @@ impl FromStr for Armed {
     }
 }
 
-/// Takes note of the fault point that the environment names, if any.
+/// Takes note of the fault point that the environment names, if any, and says in the log what is armed.
 ///
 /// # Errors
 /// When it names none that there is.
 pub(crate) fn arm() -> anyhow::Result<()> {
+    if let Ok(seconds) = std::env::var(CLOCK_VARIABLE) {
+        tracing::warn!(seconds, "a fault for tests is armed: this process's clock is wrong by so much");
+    }
     let Ok(text) = std::env::var(POINT_VARIABLE) else { return Ok(()) };
     let armed: Armed = text.parse().context(POINT_VARIABLE)?;
     tracing::warn!(point = %armed.point, "a fault for tests is armed: this process will end itself at this point");
