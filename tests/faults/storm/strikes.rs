@@ -25,7 +25,7 @@ const EVERY: Duration = Duration::from_millis(1_500);
 const KILL_EVERY: u64 = 3;
 
 /// How long weather and outages last, in milliseconds.
-const LASTS_MS: std::ops::Range<u64> = 1_000..4_000;
+const LASTS_MS: std::ops::Range<u64> = 1_000..3_000;
 
 /// For how long a process stands still, in milliseconds: less than its lease of four seconds, or more.
 const STALLS_MS: std::ops::Range<u64> = 1_000..8_000;
