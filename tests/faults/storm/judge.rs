@@ -13,6 +13,14 @@ use crate::stage::Stage;
 /// Messages that are listed at once.
 const PAGE: u32 = 1_000;
 
+/// The provider took an attempt over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Acceptance {
+    attempt: i64,
+    /// Whether it told us so by a receipt, and had our 200 for it.
+    reported: bool,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     pub(super) messages: usize,
@@ -31,11 +39,13 @@ pub(super) struct Verdict {
 impl Verdict {
     pub(super) async fn of(stage: &Stage, load: &Load) -> Self {
         let mut verdict = Self::default();
-        let mut accepted: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        let reported = stage.sandbox.reported();
+        let mut accepted: BTreeMap<String, Vec<Acceptance>> = BTreeMap::new();
         for arrival in stage.sandbox.arrivals().into_iter().filter(|arrival| arrival.accepted) {
             let named = arrival.opaque.and_then(|opaque| stage.store.attempt_of(&opaque));
             let (_, attempt) = named.expect("each request names its attempt");
-            accepted.entry(format!("+{}", arrival.to)).or_default().push(attempt);
+            let reported = arrival.wamid.is_some_and(|wamid| reported.contains(&wamid));
+            accepted.entry(format!("+{}", arrival.to)).or_default().push(Acceptance { attempt, reported });
         }
         for broadcast in &load.broadcasts {
             let messages = all_of(stage, broadcast).await;
@@ -54,8 +64,14 @@ impl Verdict {
         verdict
     }
 
-    /// Judges one message, whose attempts with these numbers the provider has accepted.
-    async fn judge(&mut self, stage: &Stage, broadcast: &Broadcast, message: &MessageSummary, mut accepted: Vec<i64>) {
+    /// Judges one message, which the provider has accepted so often.
+    async fn judge(
+        &mut self,
+        stage: &Stage,
+        broadcast: &Broadcast,
+        message: &MessageSummary,
+        mut accepted: Vec<Acceptance>,
+    ) {
         let (id, state, times) = (message.id, message.state, accepted.len());
         let with_provider =
             [MessageState::Accepted, MessageState::Sent, MessageState::Delivered, MessageState::Read].contains(&state);
@@ -69,9 +85,10 @@ impl Verdict {
             && !earlier.is_empty()
         {
             let story = stage.store.message_story(DEFAULT_TENANT, id).await.expect("the story can be read");
-            let told = format!("message {id}, attempts {accepted:?} accepted: {:#?}", story.attempts);
-            let distinct = accepted.windows(2).all(|pair| pair[0] < pair[1]);
-            match (broadcast.held, distinct && earlier.iter().all(|number| was_taken_as_absent(&story, *number))) {
+            let told = format!("message {id}, {accepted:?}: {:#?}", story.attempts);
+            let distinct = accepted.windows(2).all(|pair| pair[0].attempt < pair[1].attempt);
+            let silent = |one: &Acceptance| !one.reported && was_taken_as_absent(&story, one.attempt);
+            match (broadcast.held, distinct && earlier.iter().all(silent)) {
                 (true, _) => self.twice_though_held.push(told),
                 (false, false) => self.twice.push(told),
                 (false, true) => self.twice_without_receipt.push(told),
