@@ -22,6 +22,36 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(90);
 /// How long a process may take to end once it has been told to or has to.
 pub(crate) const ENDS_WITHIN: Duration = Duration::from_secs(40);
 
+/// A ledger and a queue that are used together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// Both in one file.
+    Sqlite,
+    /// Both in Postgres.
+    Postgres,
+    /// The ledger in Postgres.
+    RabbitMq,
+    /// The ledger in Postgres.
+    Sqs,
+}
+
+impl Backend {
+    pub(crate) const fn ledger(self) -> LedgerKind {
+        match self {
+            Self::Sqlite => LedgerKind::Sqlite,
+            Self::Postgres | Self::RabbitMq | Self::Sqs => LedgerKind::Postgres,
+        }
+    }
+
+    pub(crate) const fn queue(self) -> QueueKind {
+        match self {
+            Self::Sqlite | Self::Postgres => QueueKind::Database,
+            Self::RabbitMq => QueueKind::RabbitMq,
+            Self::Sqs => QueueKind::Sqs,
+        }
+    }
+}
+
 /// Makes a test for each queue of functions that take a [`QueueKind`].
 macro_rules! on_every_queue {
     ($($name:ident),+ $(,)?) => {
@@ -48,12 +78,44 @@ macro_rules! on_every_queue {
 }
 pub(crate) use on_every_queue;
 
+/// Makes a test for each [`Backend`] of functions that take one.
+macro_rules! on_every_backend {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            #[tokio::test(flavor = "multi_thread")]
+            #[ignore = "needs the program: run tests/run"]
+            async fn sqlite() {
+                super::$name($crate::stage::Backend::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            #[ignore = "needs PostgreSQL: run tests/run"]
+            async fn postgres() {
+                super::$name($crate::stage::Backend::Postgres).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            #[ignore = "needs PostgreSQL and RabbitMQ: run tests/run"]
+            async fn rabbitmq() {
+                super::$name($crate::stage::Backend::RabbitMq).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            #[ignore = "needs PostgreSQL and a server for Amazon SQS: run tests/run"]
+            async fn sqs() {
+                super::$name($crate::stage::Backend::Sqs).await;
+            }
+        })+
+    };
+}
+pub(crate) use on_every_backend;
+
 /// Everything that processes share. The sender `default` sends to the sandbox.
 pub(crate) struct Stage {
     pub(crate) sandbox: Sandbox,
     pub(crate) home: Home,
     pub(crate) store: Store,
-    queue: SharedQueue,
+    pub(crate) queue: SharedQueue,
     url: String,
     /// The database, as long as the stage.
     _ledger: Option<TestLedger>,
@@ -63,6 +125,12 @@ impl Stage {
     /// On a database of its own; the sender's rate and other settings as variables of the environment.
     pub(crate) async fn open(queue: QueueKind, rate: u32, settings: &[(&str, &str)]) -> Self {
         Self::on_ledger(queue, rate, settings, TestLedger::open(LedgerKind::Postgres, Time::System).await).await
+    }
+
+    /// On a ledger and a queue of its own.
+    pub(crate) async fn on_backend(backend: Backend, rate: u32, settings: &[(&str, &str)]) -> Self {
+        let ledger = TestLedger::open(backend.ledger(), Time::System).await;
+        Self::on_ledger(backend.queue(), rate, settings, ledger).await
     }
 
     /// The same, on this ledger.
@@ -75,10 +143,20 @@ impl Stage {
 
     /// On a server of the test's own.
     pub(crate) async fn on_server(server: &PostgresServer, rate: u32, settings: &[(&str, &str)]) -> Self {
+        Self::by_way_of(server, server.address(), SharedQueue::Database, rate, settings).await
+    }
+
+    /// The same, with a queue, for processes that reach the server at another address; the test itself goes directly.
+    pub(crate) async fn by_way_of(
+        server: &PostgresServer,
+        address: &str,
+        queue: SharedQueue,
+        rate: u32,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let store = Store::open(&StoreOptions::at(Place::Postgres(server.url()))).await.expect("the ledger opens");
         store.migrate().await.expect("the ledger can be migrated");
-        let queue = SharedQueue::Database;
-        let home = queue.home().with("KABAR_DATABASE_URL", server.url());
+        let home = queue.home().with("KABAR_DATABASE_URL", server.url().replace(server.address(), address));
         Self::set(queue, rate, settings, home, store, server.url()).await
     }
 

@@ -6,8 +6,9 @@ use kabar_domain::message::MessageState;
 use kabar_sandbox::Faults;
 
 use kabar_tests::QueueKind;
+use sqlx::{Connection, Executor, SqliteConnection};
 
-use crate::stage::{ENDS_WITHIN, Stage, assert_no_errors, in_hand, on_every_queue};
+use crate::stage::{Backend, ENDS_WITHIN, Stage, assert_no_errors, in_hand, on_every_queue};
 
 on_every_queue!(
     told_to_stop_it_finishes_what_is_under_way_and_gives_back_the_rest,
@@ -73,4 +74,22 @@ async fn a_rolling_restart_under_load_is_not_noticed(queue: QueueKind) {
         assert_no_errors(&process);
         process.stop().await;
     }
+}
+
+/// Whoever waits for a ledger that another program has locked cannot end in time.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the program: run tests/run"]
+async fn past_its_deadline_it_ends_without_those_who_still_wait() {
+    const DEADLINE: (&str, &str) = ("KABAR_FLEET_SHUTDOWN_DEADLINE", "1s");
+    let stage = Stage::on_backend(Backend::Sqlite, 50, &[DEADLINE]).await;
+    let mut process = stage.process().await;
+    stage.broadcast("dep-1", 0..200).await;
+    stage.accepted(20).await;
+    let mut person = SqliteConnection::connect(&stage.url()).await.expect("the ledger's file can be opened");
+    person.execute("begin immediate").await.expect("the ledger can be locked");
+    process.signal("TERM").await;
+    process.wait(ENDS_WITHIN).await;
+    let log = process.log();
+    assert!(log.contains("not everything ended within the deadline"), "{log}");
+    assert!(!log.contains("panicked"), "{log}");
 }

@@ -47,14 +47,14 @@ async fn no_tickets_pile_up_while_no_courier_lives(queue: QueueKind) {
 
 impl Stage {
     /// Removes every ticket, as an operator might.
-    async fn purge_tickets(&self) {
+    pub(crate) async fn purge_tickets(&self) {
         let queue = self.open_queue().await;
         queue.purge(Line::Batches).await.expect("the line can be purged");
         queue.close().await;
     }
 
     /// How many tickets wait to be taken.
-    async fn tickets(&self) -> u64 {
+    pub(crate) async fn tickets(&self) -> u64 {
         let queue = self.open_queue().await;
         let tickets = queue.ready(Line::Batches).await.expect("the line can be counted");
         queue.close().await;

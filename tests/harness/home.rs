@@ -110,6 +110,14 @@ impl Home {
         self.spawn(address, self.command(arguments))
     }
 
+    /// The same, with variables of its own beside those that every process has: a fault, say.
+    #[must_use]
+    pub fn start_with(&self, address: &str, variables: &[(&str, &str)], arguments: &[&str]) -> KabarProcess {
+        let mut command = self.command(arguments);
+        command.envs(variables.iter().copied());
+        self.spawn(address, command)
+    }
+
     /// Starts a command, on a free port, whose files may not grow beyond `bytes` until
     /// [`KabarProcess::lift_file_limit`]: to the program it looks as if the disk were full.
     #[must_use]

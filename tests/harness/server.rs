@@ -114,6 +114,12 @@ impl PostgresServer {
         self.signal("CONT", &[server]).await;
     }
 
+    /// Where it listens: `host:port`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// What `KABAR_DATABASE_URL` must be for a process to use it.
     #[must_use]
     pub fn url(&self) -> String {

@@ -119,6 +119,7 @@ pub async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
         pooler: settings.ledger.pooler,
         statement_timeout: settings.ledger.statement_timeout,
         connect_timeout: settings.ledger.connect_timeout,
+        clock: crate::fault::clock()?,
         ..StoreOptions::at(place)
     })
     .await?)

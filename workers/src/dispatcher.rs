@@ -14,6 +14,7 @@ use kabar_telemetry::names;
 
 use crate::{
     context::Shared,
+    fault::{self, Point},
     fleet::Worker,
     steps::{Next, StepError},
 };
@@ -59,6 +60,7 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
         refill_at = Some(refill_at.map_or(at, |soonest| soonest.min(at)));
     }
     if !bodies.is_empty() {
+        fault::pass(Point::BeforePublish);
         context.queue.publish(Line::Batches, &bodies).await?;
         metrics::counter!(names::TICKETS_PUBLISHED).increment(bodies.len() as u64);
     }

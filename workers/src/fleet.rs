@@ -225,6 +225,8 @@ impl Fleet {
         };
         if tokio::time::timeout(deadline, stopping).await.is_err() {
             tracing::warn!("not everything ended within the deadline; what is left is taken over when the lease ends");
+            // Those whose turn had not come.
+            self.workers.iter().for_each(|running| running.stop.cancel());
         }
         self.stop_keepers.cancel();
         for keeper in self.keepers.drain(..) {

@@ -10,6 +10,7 @@ use kabar_telemetry::names::{self, field};
 
 use crate::{
     context::{Shared, door},
+    fault::{self, Point},
     steps::{Next, StepError},
 };
 
@@ -34,6 +35,7 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
         }
     }
     if !deliveries.is_empty() {
+        fault::pass(Point::BeforeJobAck);
         context.queue.acknowledge(&deliveries).await?;
     }
     Ok(Next::Now)

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod context;
 pub mod courier;
 pub mod dispatcher;
+mod fault;
 pub mod fleet;
 pub mod gateway;
 mod intake;
@@ -33,7 +34,12 @@ pub fn main() -> ExitCode {
         tokio::runtime::Builder::new_current_thread().enable_all().build()
     };
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(cli::run(arguments)),
+        Ok(runtime) => {
+            let done = runtime.block_on(cli::run(arguments));
+            // Whoever missed the deadline may wait for a ledger that says nothing; the process ends without them.
+            runtime.shutdown_background();
+            done
+        }
         Err(error) => Err(anyhow::Error::new(error).context("the system gives this process no threads or timers")),
     };
     match done {

@@ -50,6 +50,8 @@ where
             }
         };
         tokio::select! {
+            // First: a process that ends gives no more time.
+            biased;
             () = stop.cancelled() => {}
             () = pause => {}
         }

@@ -1,5 +1,6 @@
 //! The handle of a running sandbox.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -78,6 +79,12 @@ impl Sandbox {
     /// It is counted as sends arrive, so it also covers arrivals that are no longer kept.
     pub fn worst_window(&self) -> usize {
         self.shared.register().worst_window()
+    }
+
+    /// Ids of the messages of which the receiver answered at least one status with 200. Empty unless arrivals are
+    /// recorded with their bodies.
+    pub fn reported(&self) -> HashSet<String> {
+        self.shared.outbox.reported()
     }
 
     /// The totals since the start.

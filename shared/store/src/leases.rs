@@ -44,6 +44,7 @@ where id in (select cast(value as bigint) from json_each($1)) and state = 'claim
   reason = 'its worker ended between the start of the attempt and its outcome'
 where id in (select cast(value as bigint) from json_each($1)) and state = 'sending'
   and (not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $2) or updated_at <= $4)";
+    HELD = "select count(*) from messages where lease_id = $1 and state in ('claimed', 'sending')";
     FORGET = "delete from leases where expires_at < $1";
 }
 
@@ -90,6 +91,8 @@ impl Store {
     /// # Errors
     /// When the ledger cannot be written.
     pub async fn renew_lease(&self, id: LeaseId, length: Duration) -> StoreResult<Option<i64>> {
+        // Clocks drift and are set while processes run.
+        self.set_clock().await?;
         let now = self.now_ms();
         let until = now + i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 4);
         let mut tx = self.db.begin().await?;
@@ -106,6 +109,15 @@ impl Store {
         let mut tx = self.db.begin().await?;
         tx.execute(END, args![id.0]).await?;
         tx.commit().await
+    }
+
+    /// How many messages a lease holds: claimed or being sent.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn held(&self, id: LeaseId) -> StoreResult<u64> {
+        let row: Option<(i64,)> = self.db.optional(HELD, args![id.0]).await?;
+        Ok(row.map_or(0, |(count,)| count.unsigned_abs()))
     }
 
     /// The processes at work.

@@ -55,8 +55,10 @@ pub use audience::{AudienceRow, FileBroadcast};
 pub use blocks::Block;
 pub use broadcasts::{Broadcast, BroadcastState, ExportRow};
 pub use claims::{Claimed, StartRequest, Started};
+use clock::LedgerClock;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use dead_letters::{DeadLetter, DeadLetterFilter, NewDeadLetter};
+use dialect::READ_CLOCK;
 pub use doubts::DoubtsSettled;
 pub use error::{StoreError, StoreResult};
 pub use events::{Applied, NewEvent};
@@ -135,7 +137,7 @@ impl StoreOptions {
 #[derive(Clone, Debug)]
 pub struct Store {
     db: db::Db,
-    clock: Arc<dyn Clock>,
+    clock: Arc<LedgerClock>,
     wake: Wake,
     sealer: Arc<seal::Sealer>,
     opaque_key: Arc<tokio::sync::OnceCell<hmac::Key>>,
@@ -160,14 +162,29 @@ impl Store {
                 db::Db::Postgres(server.map_err(|source| StoreError::Open { place, source })?)
             }
         };
-        Ok(Self {
+        let store = Self {
             db,
-            clock: options.clock.clone(),
+            clock: Arc::new(LedgerClock::new(options.clock.clone())),
             wake: Wake::default(),
             sealer: Arc::new(seal::Sealer::new(options.master_key.as_ref())?),
             opaque_key: Arc::default(),
             arrivals: Arc::default(),
-        })
+        };
+        store.set_clock().await?;
+        Ok(store)
+    }
+
+    /// Puts this process's clock right by the database's, as far as the ledger goes by it. On SQLite they are the same.
+    pub(crate) async fn set_clock(&self) -> StoreResult<()> {
+        if matches!(self.db, db::Db::Sqlite { .. }) || !self.clock.may_be_wrong() {
+            return Ok(());
+        }
+        let asked_us = self.clock.own_us();
+        let told: Option<(i64,)> = self.db.optional(READ_CLOCK, db::args![asked_us]).await?;
+        if let Some((ledger_us,)) = told {
+            self.clock.learn(asked_us, ledger_us, self.clock.own_us());
+        }
+        Ok(())
     }
 
     /// Closes every connection once what runs has ended.
@@ -187,7 +204,8 @@ impl Store {
         &self.wake
     }
 
-    /// The time by this process's clock, in Unix milliseconds.
+    /// The time that the ledger goes by, in Unix milliseconds: this process's clock, on Postgres put right by the server's
+    /// when the ledger is opened and with each renewal of a lease.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.clock.now_ms()

@@ -8,7 +8,7 @@ use kabar_domain::{
 };
 
 use crate::{
-    Store, Topic,
+    Clock, Store, Topic,
     db::{Tx, args, row, statements},
     dialect::{LOCK_PACE, REANCHOR_SLOTS, RESERVE_SLOTS},
     error::StoreResult,

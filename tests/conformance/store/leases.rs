@@ -1,15 +1,17 @@
 //! Which processes are at work.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
+use kabar_store::{Clock, Store, StoreOptions, SystemClock};
+use kabar_tests::{LedgerKind, TestLedger, Time, ledger::START_MS, on_both_ledgers};
 
 use super::fixtures::*;
 
 on_both_ledgers!(
     a_lease_holds_until_its_end,
     an_ended_lease_is_not_renewed,
-    workers_live_as_long_as_a_lease_names_them
+    workers_live_as_long_as_a_lease_names_them,
+    a_lease_holds_what_was_claimed_under_it,
 );
 
 const LENGTH: Duration = Duration::from_millis(LEASE_MS.unsigned_abs());
@@ -55,4 +57,48 @@ async fn workers_live_as_long_as_a_lease_names_them(ledger: TestLedger) {
     }
     ledger.clock().advance_ms(LEASE_MS);
     assert!(!store.worker_lives("courier").await.unwrap());
+}
+
+async fn a_lease_holds_what_was_claimed_under_it(ledger: TestLedger) {
+    let store = ledger.store();
+    let sender = sender(store, rate(20)).await;
+    planned(store, broadcast("b", 0..5)).await;
+    let courier = Courier::of(store).await;
+    assert_eq!(store.held(courier.lease).await.unwrap(), 0);
+    assert_eq!(courier.claim(&sender).await.len(), 5);
+    assert_eq!(store.held(courier.lease).await.unwrap(), 5);
+    ledger.clock().advance_ms(LEASE_MS);
+    store.rescue(policy().doubt_grace).await.unwrap();
+    assert_eq!(store.held(courier.lease).await.unwrap(), 0);
+}
+
+/// Processes on several machines, whose clocks nobody has set.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run tests/run"]
+async fn whose_clock_is_wrong_goes_by_the_servers() {
+    let ledger = TestLedger::open(LedgerKind::Postgres, Time::System).await;
+    let right = ledger.store();
+    for minutes in [-3, 3] {
+        let clock = Arc::new(WrongClock { off_us: minutes * MINUTE_MS * 1_000 });
+        let wrong = Store::open(&StoreOptions { clock, ..ledger.options().clone() }).await.unwrap();
+        let apart = (wrong.now_ms() - right.now_ms()).abs();
+        assert!(apart < 1_000, "{apart} ms apart");
+        let lease = wrong.take_lease("host:1", &["courier"], LENGTH).await.unwrap();
+        assert!(right.leases().await.unwrap().contains(&lease), "its lease holds for others");
+        let (given_back, doubtful) = right.rescue(policy().doubt_grace).await.unwrap();
+        assert_eq!((given_back, doubtful), (0, 0));
+        wrong.end_lease(lease.id).await.unwrap();
+    }
+}
+
+/// The machine's clock, off by a constant.
+#[derive(Debug)]
+struct WrongClock {
+    off_us: i64,
+}
+
+impl Clock for WrongClock {
+    fn now_us(&self) -> i64 {
+        SystemClock.now_us() + self.off_us
+    }
 }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Common, ledger};
 use crate::{
-    context,
+    context, fault,
     fleet::{Fleet, Worker},
 };
 
@@ -37,6 +37,7 @@ pub(crate) async fn run(arguments: RunArgs, common: &Common) -> anyhow::Result<(
         LogFormat::Json => kabar_telemetry::LogFormat::Json,
     };
     kabar_telemetry::init_logs(&settings.log.filter, format).context("log.filter (KABAR_LOG)")?;
+    fault::arm()?;
     let metrics = kabar_telemetry::init_metrics()?;
     // Signals count from here on, so that none is lost while the fleet starts.
     let mut stop = StopSignals::new()?;

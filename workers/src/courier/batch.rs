@@ -16,6 +16,7 @@ use super::{
     sending::{self, Ready},
     tickets::Done,
 };
+use crate::fault::{self, Point};
 
 /// `sending` is committed from this long before the slot: time for the commit.
 const START_AHEAD: Duration = Duration::from_millis(28);
@@ -40,10 +41,11 @@ pub(super) async fn run(courier: &Arc<Courier>, sender_id: i64, ticket: Delivery
             return;
         }
     };
-    done.acknowledge(ticket);
     if claimed.is_empty() {
-        return;
+        return done.acknowledge(ticket);
     }
+    fault::pass(Point::AfterClaim);
+    done.acknowledge(ticket);
     sender.note_claim(&claimed);
     metrics::histogram!(names::BATCH_MESSAGES_CLAIMED).record(claimed.len() as f64);
     let mut batch = Batch { courier: courier.clone(), sender, room, left: claimed.into(), contents: HashMap::new() };
@@ -143,6 +145,7 @@ impl Batch {
                 return Err(error);
             }
         };
+        fault::pass(Point::AfterStart);
         let mut refused = Vec::new();
         for (message, slot) in messages {
             let Some(attempt) = started.remove(&message.id) else {

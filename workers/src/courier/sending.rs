@@ -12,7 +12,10 @@ use kabar_telemetry::names::{self, field};
 use tokio::time::Instant;
 
 use super::{Courier, batch::lateness, senders::KnownSender};
-use crate::recorder::{count_code, report_settled};
+use crate::{
+    fault::{self, Point},
+    recorder::{count_code, report_settled},
+};
 
 /// A message whose attempt has been started.
 pub(super) struct Ready {
@@ -30,7 +33,11 @@ pub(super) async fn run(courier: &Courier, sender: &KnownSender, ready: Ready) {
     }
     let outcome = match not_to_leave(courier, sender, &ready) {
         Some(reason) => Outcome::not_sent(reason),
-        None => send(courier, sender, &ready).await,
+        None => {
+            let answer = send(courier, sender, &ready).await;
+            fault::pass(Point::AfterAnswer);
+            answer
+        }
     };
     let settlement = Settlement { message_id: ready.message.id, number: ready.attempt.number, outcome };
     match courier.writer.settle(vec![settlement]).await {

@@ -3,6 +3,8 @@
 use kabar_queue::{Delivery, Queue};
 use tokio::sync::mpsc;
 
+use crate::fault::{self, Point};
+
 /// The most tickets in one acknowledgement.
 const MOST: usize = 256;
 
@@ -25,6 +27,7 @@ pub(super) fn acknowledge_in_groups(queue: Queue) -> Done {
     tokio::spawn(async move {
         let mut group = Vec::new();
         while waiting.recv_many(&mut group, MOST).await > 0 {
+            fault::pass(Point::BeforeAck);
             if let Err(error) = queue.acknowledge(&group).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

@@ -18,6 +18,7 @@ use kabar_telemetry::names::{self, field};
 use serde::Deserialize;
 
 use super::Gateway;
+use crate::fault::{self, Point};
 
 /// What the Cloud API asks when a webhook is set up.
 #[derive(Deserialize)]
@@ -65,6 +66,7 @@ pub(super) async fn receive(
     match gateway.context.store.append_event(provider, text, allowed.as_deref()).await {
         Ok(()) => {
             metrics::counter!(names::EVENTS_RECEIVED, field::PROVIDER => provider).increment(1);
+            fault::pass(Point::BeforeWebhookAnswer);
             (StatusCode::OK, "")
         }
         Err(error) => {

@@ -1,7 +1,7 @@
 //! The updates that are still to be posted, in the order in which they are due.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -41,6 +41,8 @@ struct State {
     /// Waiting or being posted.
     outstanding: usize,
     counters: Counters,
+    /// Messages of which a status was answered with 200, where arrivals are recorded.
+    reported: Option<HashSet<String>>,
 }
 
 /// An update that waits.
@@ -75,6 +77,7 @@ impl Outbox {
             sequence: 0,
             outstanding: 0,
             counters: Counters::default(),
+            reported: config.record_arrivals.then(HashSet::new),
         };
         Self { state: Mutex::new(state), wake: Notify::new(), target_changed: Notify::new(), idle: Notify::new() }
     }
@@ -104,6 +107,11 @@ impl Outbox {
 
     pub(crate) fn set_faults(&self, faults: WebhookFaults) {
         self.lock().faults = faults;
+    }
+
+    /// Ids of the messages of which at least one status was answered with 200; none where arrivals are not recorded.
+    pub(crate) fn reported(&self) -> HashSet<String> {
+        self.lock().reported.clone().unwrap_or_default()
     }
 
     /// Counts of webhooks; those of sends are kept elsewhere.
@@ -183,6 +191,7 @@ impl Outbox {
         if posted {
             state.counters.webhooks_posted += 1;
             state.counters.webhook_updates_posted += count as u64;
+            state.note_reported(&batch.updates);
         } else {
             state.counters.webhook_updates_abandoned += count as u64;
         }
@@ -211,6 +220,19 @@ impl Outbox {
                 return;
             }
             notified.await;
+        }
+    }
+}
+
+impl State {
+    fn note_reported(&mut self, updates: &[Update]) {
+        let Some(reported) = &mut self.reported else { return };
+        for update in updates {
+            if let Update::Status { message, .. } = update
+                && !reported.contains(&message.wamid)
+            {
+                reported.insert(message.wamid.clone());
+            }
         }
     }
 }

@@ -122,6 +122,21 @@ async fn statuses_are_lost_and_doubled_as_told() {
 }
 
 #[tokio::test]
+async fn messages_whose_statuses_came_are_known_by_their_ids() {
+    let receiver = Receiver::start(0).await;
+    let webhook = Some(receiver.target(Duration::ZERO, 1.0));
+    let config = SandboxConfig { webhook, record_arrivals: true, ..SandboxConfig::default() };
+    let session = Session::start(config).await;
+    session.send_text("15550100").await;
+    session.sandbox.webhooks_idle().await;
+    session.sandbox.set_faults(Faults { webhook_loss_share: 1.0, ..Faults::default() });
+    session.send_text("15550199").await;
+    session.sandbox.webhooks_idle().await;
+    let told = session.sandbox.arrivals()[0].wamid.clone().unwrap();
+    assert_eq!(session.sandbox.reported().into_iter().collect::<Vec<_>>(), [told]);
+}
+
+#[tokio::test]
 async fn shuffled_statuses_come_in_any_order() {
     let receiver = Receiver::start(0).await;
     let session = with(&receiver, 0, Faults { webhook_shuffle: true, ..Faults::default() }).await;

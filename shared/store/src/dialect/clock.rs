@@ -38,6 +38,12 @@ pub(crate) const RESERVE_SLOTS: Sql = Sql {
     ),
 };
 
+/// The clock of the pace.
+pub(crate) const READ_CLOCK: Sql = Sql {
+    sqlite: "select $1",
+    postgres: "select case when $1 >= 0 then cast(extract(epoch from clock_timestamp()) * 1000000 as bigint) end",
+};
+
 macro_rules! reanchor {
     ($now:literal, $returned:literal) => {
         concat!(

@@ -5,7 +5,7 @@ use crate::db::Sql;
 mod clock;
 mod locking;
 
-pub(crate) use clock::{REANCHOR_SLOTS, RESERVE_SLOTS};
+pub(crate) use clock::{READ_CLOCK, REANCHOR_SLOTS, RESERVE_SLOTS};
 pub(crate) use locking::{
     ACCEPT_MESSAGES, CLAIM_AND_START_LANE, CLAIM_EVENTS, CLAIM_JOB, CLAIM_LANE, LOCK_MESSAGES, LOCK_PACE, NOTE_TURN,
     TAKE_LINE_ITEMS,
@@ -15,6 +15,7 @@ pub(crate) use locking::{
 pub(crate) const STATEMENTS: &[(&str, Sql)] = &[
     ("RESERVE_SLOTS", RESERVE_SLOTS),
     ("REANCHOR_SLOTS", REANCHOR_SLOTS),
+    ("READ_CLOCK", READ_CLOCK),
     ("ACCEPT_MESSAGES", ACCEPT_MESSAGES),
     ("CLAIM_LANE", CLAIM_LANE),
     ("CLAIM_AND_START_LANE", CLAIM_AND_START_LANE),
