@@ -15,6 +15,11 @@ use crate::{
 /// after all, its start would be refused, and nothing else come of it.
 const CLAIM_MOST_MS: i64 = 60_000;
 
+/// No attempt takes longer than this from its start to its outcome, in milliseconds: settings allow requests of 5 minutes.
+/// One that does is known to nobody, though its lease holds: a claim that started it was committed and the word of it lost.
+/// It would hold up all messages of its sender to its recipient. An outcome that comes after all is heard.
+const SENDING_MOST_MS: i64 = 360_000;
+
 /// The most messages that one step of the rescue moves.
 const CHUNK: i64 = 1_000;
 
@@ -26,7 +31,7 @@ statements! {
     WORKING = "select count(*) from leases where expires_at > $1 and ',' || workers || ',' like '%,' || $2 || ',%'";
     ORPHANS = "select id from messages where lease_id is not null and state in ('claimed', 'sending')
   and (not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $1)
-    or (state = 'claimed' and updated_at <= $3))
+    or (state = 'claimed' and updated_at <= $3) or (state = 'sending' and updated_at <= $4))
 limit $2";
     GIVE_BACK = "update messages set lease_id = null, updated_at = $2,
   state = case when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled')
@@ -38,7 +43,7 @@ where id in (select cast(value as bigint) from json_each($1)) and state = 'claim
     DOUBT = "update messages set state = 'in_doubt', lease_id = null, updated_at = $2, due_at = $3,
   reason = 'its worker ended between the start of the attempt and its outcome'
 where id in (select cast(value as bigint) from json_each($1)) and state = 'sending'
-  and not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $2)";
+  and (not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $2) or updated_at <= $4)";
     FORGET = "delete from leases where expires_at < $1";
 }
 
@@ -131,13 +136,15 @@ impl Store {
     }
 
     /// Takes from ended processes what they held: claimed messages wait again with nothing spent, started ones are in
-    /// doubt until `grace` is over. So does what was claimed a minute ago and never started. Gives how many of each.
+    /// doubt until `grace` is over. So does what was claimed a minute ago and never started, or was started six minutes ago
+    /// and has no outcome. Gives how many of each.
     ///
     /// # Errors
     /// When the ledger cannot be written.
     pub async fn rescue(&self, grace: Duration) -> StoreResult<(u64, u64)> {
         let now = self.now_ms();
-        let orphans: Vec<(i64,)> = self.db.all(ORPHANS, args![now, CHUNK, now - CLAIM_MOST_MS]).await?;
+        let orphans: Vec<(i64,)> =
+            self.db.all(ORPHANS, args![now, CHUNK, now - CLAIM_MOST_MS, now - SENDING_MOST_MS]).await?;
         if orphans.is_empty() {
             return Ok((0, 0));
         }
@@ -146,7 +153,7 @@ impl Store {
         let until = now + i64::try_from(grace.as_millis()).unwrap_or(i64::MAX / 4);
         let mut tx = self.db.begin().await?;
         let given_back = tx.execute(GIVE_BACK, args![ids.as_str(), now, now - CLAIM_MOST_MS]).await?;
-        let moved = (given_back, tx.execute(DOUBT, args![ids, now, until]).await?);
+        let moved = (given_back, tx.execute(DOUBT, args![ids, now, until, now - SENDING_MOST_MS]).await?);
         tx.commit().await?;
         if moved.0 > 0 {
             self.wake.ring(Topic::Messages);

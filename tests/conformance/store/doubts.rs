@@ -19,6 +19,7 @@ on_both_ledgers!(
     an_ended_process_leaves_doubt_only_where_it_had_started,
     a_living_process_is_not_rescued_from,
     a_claim_that_its_living_process_knows_nothing_of_is_given_back,
+    an_attempt_that_its_living_process_knows_nothing_of_comes_into_doubt,
     doubt_waits_for_its_grace,
     later_receipts_prove_absence,
     without_evidence_a_person_decides,
@@ -84,6 +85,21 @@ async fn a_claim_that_its_living_process_knows_nothing_of_is_given_back(ledger: 
     courier.accept(&sending[0]).await;
     assert_eq!(state(store, sending[0].id).await, Accepted);
     assert_adds_up(store).await;
+}
+
+/// The answer to a claim that started it was lost. It must not hold up its recipient until the process ends.
+async fn an_attempt_that_its_living_process_knows_nothing_of_comes_into_doubt(ledger: TestLedger) {
+    let (_, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    for _ in 0..24 {
+        assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 0));
+        ledger.clock().advance_ms(MINUTE_MS / 4);
+        store.renew_lease(courier.lease, Duration::from_secs(30)).await.unwrap().unwrap();
+    }
+    assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 1));
+    assert_eq!(state(store, sending.id).await, InDoubt);
+    courier.accept(&sending).await;
+    assert_eq!(state(store, sending.id).await, Accepted, "what its process knows after all is heard");
 }
 
 async fn doubt_waits_for_its_grace(ledger: TestLedger) {
