@@ -8,10 +8,12 @@ mod fixtures;
 
 mod broadcasts;
 mod claims;
+mod clocks;
 mod doubts;
 mod jobs;
 mod leases;
 mod lines;
+mod model;
 mod pace;
 mod people;
 mod planning;
