@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod guests;
 mod home;
 pub mod http;
+pub mod inputs;
 pub mod ledger;
 pub mod ports;
 mod postgres;

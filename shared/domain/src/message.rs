@@ -28,7 +28,8 @@ pub enum MessageState {
     Delivered,
     /// The recipient has read it. In: receipts. Out: nobody.
     Read,
-    /// It will not arrive; code, meaning and advice say why. In: courier or a receipt. Out: `broadcast retry` writes a new attempt.
+    /// It will not arrive; code, meaning and advice say why. In: courier or a receipt. Out: `broadcast retry` writes a new
+    /// attempt; a receipt that it arrived after all.
     Failed,
     /// Its own attempt met a block of the recipient. In: courier or a receipt. Out: nobody.
     Blocked,
@@ -106,8 +107,9 @@ impl MessageState {
 
     /// The state that a receipt of `status` moves a message in this state to; none where it changes nothing.
     ///
-    /// Receipts only move forward: late, repeated and unordered ones change nothing, and `failed` ends a message only
-    /// below `delivered` (a late contradiction is kept as evidence on the attempt, not believed).
+    /// Receipts only move forward: late and repeated ones change nothing, and in whatever order they come, they come to the
+    /// same. `failed` counts for more than `sent` and for less than `delivered`: what contradicts an arrival is kept as
+    /// evidence on the attempt, not believed.
     #[must_use]
     pub fn after_receipt(self, status: ReceiptStatus) -> Option<Self> {
         let target = status.state();
@@ -115,15 +117,12 @@ impl MessageState {
             Self::Sending | Self::InDoubt | Self::Unresolved => Some(0),
             Self::Accepted => Some(1),
             Self::Sent => Some(2),
-            Self::Delivered => Some(3),
-            Self::Read => Some(4),
+            Self::Failed => Some(3),
+            Self::Delivered => Some(4),
+            Self::Read => Some(5),
             _ => None,
         };
-        let from = rank(self)?;
-        match status {
-            ReceiptStatus::Failed => (from < 3).then_some(target),
-            _ => (rank(target)? > from).then_some(target),
-        }
+        (rank(target)? > rank(self)?).then_some(target)
     }
 }
 
@@ -256,6 +255,7 @@ mod tests {
     #[test]
     fn a_late_failure_does_not_undo_a_delivery() {
         assert_eq!(MessageState::Delivered.after_receipt(ReceiptStatus::Failed), None);
+        assert_eq!(MessageState::Failed.after_receipt(ReceiptStatus::Delivered), Some(MessageState::Delivered));
         assert_eq!(MessageState::Sent.after_receipt(ReceiptStatus::Failed), Some(MessageState::Failed));
         assert_eq!(MessageState::InDoubt.after_receipt(ReceiptStatus::Sent), Some(MessageState::Sent));
     }
@@ -269,22 +269,45 @@ mod tests {
         ]
     }
 
+    fn any_state() -> impl Strategy<Value = MessageState> {
+        proptest::sample::select(&MessageState::ALL[..])
+    }
+
+    fn after(state: MessageState, statuses: &[ReceiptStatus]) -> MessageState {
+        statuses.iter().fold(state, |state, status| state.after_receipt(*status).unwrap_or(state))
+    }
+
     proptest! {
         #[test]
-        fn without_failures_the_order_of_receipts_does_not_matter(
-            mut statuses in proptest::collection::vec(any_status().prop_filter("no failure", |s| *s != ReceiptStatus::Failed), 1..12),
+        fn the_order_and_the_repeats_of_receipts_do_not_matter(
+            state in any_state(),
+            statuses in proptest::collection::vec(any_status(), 1..12),
+            other in any::<prop::sample::Index>(),
         ) {
-            let apply = |statuses: &[ReceiptStatus]| {
-                statuses.iter().fold(MessageState::Accepted, |state, status| state.after_receipt(*status).unwrap_or(state))
-            };
-            let unordered = apply(&statuses);
-            statuses.sort();
-            prop_assert_eq!(apply(&statuses), unordered);
+            let mut shuffled = statuses.clone();
+            shuffled.rotate_left(other.index(statuses.len()));
+            shuffled.extend_from_slice(&statuses[other.index(statuses.len())..]);
+            shuffled.reverse();
+            prop_assert_eq!(after(state, &shuffled), after(state, &statuses));
+            let mut once = statuses.clone();
+            once.sort();
+            once.dedup();
+            prop_assert_eq!(after(state, &once), after(state, &statuses));
+        }
+
+        #[test]
+        fn receipts_never_take_a_message_out_of_what_is_done(
+            state in any_state(),
+            statuses in proptest::collection::vec(any_status(), 1..12),
+        ) {
+            let after = after(state, &statuses);
+            prop_assert!(state.phase() != Phase::Done || after.phase() == Phase::Done);
+            prop_assert!(after == state || statuses.iter().any(|status| status.state() == after), "only what a receipt told");
         }
 
         #[test]
         fn receipts_never_touch_what_did_not_leave(status in any_status()) {
-            for state in [MessageState::Queued, MessageState::Claimed, MessageState::Skipped, MessageState::Cancelled, MessageState::Expired, MessageState::Blocked, MessageState::Failed] {
+            for state in [MessageState::Queued, MessageState::Claimed, MessageState::Skipped, MessageState::Cancelled, MessageState::Expired, MessageState::Blocked] {
                 prop_assert_eq!(state.after_receipt(status), None);
             }
         }

@@ -51,9 +51,19 @@ from json_each($3)";
   due_at = case when exists (select 1 from messages other where other.sender_id = messages.sender_id
       and other.recipient_id = messages.recipient_id and other.state = 'sending' and other.id <> messages.id)
     then $3 + 1000 else due_at end
-where id in (select cast(value as bigint) from json_each($1)) and state in ('claimed', 'sending') and lease_id = $2";
+where id in (select cast(value as bigint) from json_each($1)) and state = 'claimed' and lease_id = $2";
+    /// An attempt is known by its slot, which no other has. Those of senders without a pace have none: they are started by
+    /// their claim, and undone by the one who claimed.
     UNSTART = "update attempts set outcome = 'not_sent', ended_at = $3
-where message_id in (select cast(value as bigint) from json_each($1)) and lease_id = $2 and outcome is null";
+from (select cast(value->>0 as bigint) as id, cast(value->>1 as bigint) as slot from json_each($1)) asked
+where attempts.message_id = asked.id and attempts.lease_id = $2 and attempts.outcome is null
+  and attempts.slot_us is not distinct from asked.slot
+returning message_id, number";
+    /// Doubt has put its own end in place of the message's time; it need not wait for it.
+    CLAIM_AGAIN = "update messages set state = 'claimed', lease_id = $2, updated_at = $3,
+  due_at = case when state = 'in_doubt' then $3 else due_at end
+from (select cast(value->>0 as bigint) as id, cast(value->>1 as bigint) as number from json_each($1)) unstarted
+where messages.id = unstarted.id and messages.attempts = unstarted.number and messages.state in ('sending', 'in_doubt')";
     EXPIRING = "select id from messages where state = 'queued' and expires_at is not null and expires_at <= $1 limit 1";
     EXPIRE = "update messages set state = 'expired', reason = 'expired', updated_at = $1
 where id in (select id from messages where state = 'queued' and expires_at is not null and expires_at <= $1
@@ -228,9 +238,9 @@ impl Store {
         started.into_iter().map(|(message, number)| Ok((message, self.started(message, number)?))).collect()
     }
 
-    /// Gives messages back of which this courier knows that they did not leave, with nothing spent: to wait again, or to
-    /// end where they expired or their recipient was blocked meanwhile. That covers a start whose commit was answered with
-    /// an error and held all the same.
+    /// Gives claimed messages back with nothing spent: to wait again, or to end where they expired or their recipient was
+    /// blocked meanwhile. What is `sending` is left alone: a claim that was taken back for its age may be another batch's of
+    /// the same process by now, and its request under way.
     pub(crate) async fn give_back_in(
         &self,
         tx: &mut Tx,
@@ -238,9 +248,25 @@ impl Store {
         channel: &str,
         message_ids: &[i64],
     ) -> StoreResult<u64> {
-        let given = tx.execute(GIVE_BACK, args![json_list(message_ids), lease.0, self.now_ms(), channel]).await?;
-        tx.execute(UNSTART, args![json_list(message_ids), lease.0, self.now_ms()]).await?;
-        Ok(given)
+        tx.execute(GIVE_BACK, args![json_list(message_ids), lease.0, self.now_ms(), channel]).await
+    }
+
+    /// Takes back starts that may have been committed though whoever asked for them was not told so, and gives their messages
+    /// back: nothing of them left. `asked` lists messages and the slots that they were to have.
+    pub(crate) async fn undo_starts_in(
+        &self,
+        tx: &mut Tx,
+        lease: LeaseId,
+        channel: &str,
+        asked: &[(i64, Option<i64>)],
+    ) -> StoreResult<u64> {
+        let now = self.now_ms();
+        let unstarted: Vec<(i64, i64)> = tx.all(UNSTART, args![to_json(asked)?, lease.0, now]).await?;
+        if !unstarted.is_empty() {
+            tx.execute(CLAIM_AGAIN, args![to_json(&unstarted)?, lease.0, now]).await?;
+        }
+        let ids: Vec<i64> = asked.iter().map(|(id, _)| *id).collect();
+        self.give_back_in(tx, lease, channel, &ids).await
     }
 
     /// Ends waiting messages whose time has run out, at most `limit`.

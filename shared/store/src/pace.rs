@@ -1,6 +1,6 @@
 //! How fast each sender may send now: slots by the ledger's clock, parking, cuts and raises of the rate.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kabar_domain::{
     outcome::Scope,
@@ -79,6 +79,8 @@ pub struct Reservation {
     pub count: u32,
     /// The pace's clock while reserving, in microseconds.
     pub clock_us: i64,
+    /// Between which two moments it was read.
+    pub read: (Instant, Instant),
 }
 
 /// Why and for how long a sender is parked.
@@ -141,15 +143,21 @@ impl Store {
         let spacing = i64::try_from(spacing_us(request.rate_milli, request.margin)).unwrap_or(i64::MAX / 1_000);
         let length = spacing * i64::from(request.count.max(1));
         let mut tx = self.db.begin().await?;
+        // Neither the wait for the transaction nor its commit makes it any less sure when the clock was read.
+        let before = Instant::now();
         let now_us = self.clock.now_us();
+        let read_here = Instant::now();
         let values = args![request.sender_id, now_us, now_us / 1_000, us(request.lead), length, STEP_US];
         let row: Option<(i64, i64)> = tx.optional(RESERVE_SLOTS, values).await?;
+        // A server reads its clock somewhere within the statement; for SQLite it was read here.
+        let after = if self.db.locks_rows() { Instant::now() } else { read_here };
         tx.commit().await?;
         Ok(row.map(|(first_us, clock_us)| Reservation {
             first_us,
             spacing_us: spacing,
             count: request.count.max(1),
             clock_us,
+            read: (before, after),
         }))
     }
 

@@ -52,6 +52,7 @@ enum Operation {
     Claim { sender_id: i64, reply: Reply<Vec<Claimed>> },
     Start { channel: &'static str, requests: Vec<StartRequest>, reply: Reply<HashMap<i64, Started>> },
     GiveBack { channel: &'static str, message_ids: Vec<i64>, reply: Reply<()> },
+    UndoStarts { channel: &'static str, requests: Vec<StartRequest>, reply: Reply<()> },
     Settle { settlements: Vec<Settlement>, reply: Reply<Settled> },
 }
 
@@ -124,6 +125,16 @@ impl WriterHandle {
     /// When the writer has ended; the lease's end then gives them back.
     pub async fn give_back(&self, channel: &'static str, message_ids: Vec<i64>) -> StoreResult<()> {
         self.until_written(|reply| Operation::GiveBack { channel, message_ids: message_ids.clone(), reply }).await
+    }
+
+    /// Gives messages back whose start was refused or answered with an error: it may have been committed all the same, and
+    /// nothing of it left. Tries again until it is written. Starts are known by their slots, so that another batch's is left
+    /// alone; one without a slot comes into doubt instead, should it have held.
+    ///
+    /// # Errors
+    /// When the writer has ended; the lease's end then leaves them in doubt.
+    pub async fn undo_starts(&self, channel: &'static str, requests: Vec<StartRequest>) -> StoreResult<()> {
+        self.until_written(|reply| Operation::UndoStarts { channel, requests: requests.clone(), reply }).await
     }
 
     /// Writes outcomes down, and tries again until they are: evidence is not thrown away because a disk is full.
@@ -211,6 +222,8 @@ async fn write_alone(store: &Store, lease: LeaseId, policy: &SettlePolicy, opera
 struct Group {
     settlements: Vec<Settlement>,
     given_back: HashMap<&'static str, Vec<i64>>,
+    /// Messages with the slots for which their starts were asked.
+    undone: HashMap<&'static str, Vec<(i64, Option<i64>)>>,
     starts: HashMap<&'static str, Vec<StartRequest>>,
     /// How many batches are asked for, by sender.
     claims: BTreeMap<i64, usize>,
@@ -234,6 +247,12 @@ impl Group {
                 Operation::GiveBack { channel, message_ids, .. } => {
                     group.given_back.entry(channel).or_default().extend_from_slice(message_ids);
                 }
+                Operation::UndoStarts { channel, requests, .. } => {
+                    let (slots, none): (Vec<_>, Vec<_>) =
+                        requests.iter().map(|one| (one.message_id, one.slot_us)).partition(|(_, slot)| slot.is_some());
+                    group.undone.entry(channel).or_default().extend(slots);
+                    group.given_back.entry(channel).or_default().extend(none.into_iter().map(|(id, _)| id));
+                }
                 Operation::Start { channel, requests, .. } => {
                     group.starts.entry(channel).or_default().extend_from_slice(requests);
                 }
@@ -249,8 +268,9 @@ impl Store {
         let mut results = Results::default();
         let mut tx = self.db.begin().await?;
         let started = group.starts.values().flatten().map(|request| request.message_id);
+        let undone = group.undone.values().flatten().map(|(id, _)| *id);
         let given_back = group.given_back.values().flatten().copied();
-        let mut touched: Vec<i64> = started.chain(given_back).collect();
+        let mut touched: Vec<i64> = started.chain(undone).chain(given_back).collect();
         if !touched.is_empty() && self.db.locks_rows() {
             // All of them in one order, so that no two transactions wait for each other.
             touched.extend(group.settlements.iter().map(|settlement| settlement.message_id));
@@ -259,6 +279,9 @@ impl Store {
         results.settled = self.settle_in(&mut tx, &group.settlements, policy, Source::Answer).await?;
         for (channel, message_ids) in &group.given_back {
             self.give_back_in(&mut tx, lease, channel, message_ids).await?;
+        }
+        for (channel, asked) in &group.undone {
+            self.undo_starts_in(&mut tx, lease, channel, asked).await?;
         }
         for (channel, requests) in &group.starts {
             results.started.extend(self.start_in(&mut tx, lease, channel, requests).await?);
@@ -272,7 +295,7 @@ impl Store {
             self.unclaim(lease, &results).await;
             return Err(error);
         }
-        if results.settled.requeued > 0 || !group.given_back.is_empty() {
+        if results.settled.requeued > 0 || !group.given_back.is_empty() || !group.undone.is_empty() {
             self.wake.ring(Topic::Messages);
         }
         Ok(results)
@@ -281,14 +304,18 @@ impl Store {
     /// A commit that was answered with an error may hold all the same. Nobody learns of its claims, so they are given back;
     /// where that fails, too, the end of the lease does it.
     async fn unclaim(&self, lease: LeaseId, results: &Results) {
-        let ids: Vec<i64> = results.all_claimed().map(|claimed| claimed.id).collect();
-        if ids.is_empty() {
+        let claimed: Vec<i64> = results.all_claimed().map(|claimed| claimed.id).collect();
+        if claimed.is_empty() {
             return;
         }
+        // Nobody else has a hand in what this transaction has only just claimed, so these need no slot to be known by.
+        let started = results.all_claimed().filter(|claimed| claimed.started.is_some());
+        let started: Vec<(i64, Option<i64>)> = started.map(|claimed| (claimed.id, None)).collect();
         let channel = kabar_domain::sender::Channel::Whatsapp.as_str();
         let undone = async {
             let mut tx = self.db.begin().await?;
-            self.give_back_in(&mut tx, lease, channel, &ids).await?;
+            self.undo_starts_in(&mut tx, lease, channel, &started).await?;
+            self.give_back_in(&mut tx, lease, channel, &claimed).await?;
             tx.commit().await
         };
         if let Err(error) = undone.await {
@@ -312,7 +339,7 @@ impl Results {
             // Who asked may have gone; what was written holds all the same.
             match operation {
                 Operation::Settle { reply, .. } => drop(reply.send(Ok(std::mem::take(&mut self.settled)))),
-                Operation::GiveBack { reply, .. } => drop(reply.send(Ok(()))),
+                Operation::GiveBack { reply, .. } | Operation::UndoStarts { reply, .. } => drop(reply.send(Ok(()))),
                 Operation::Start { requests, reply, .. } => {
                     let own = requests
                         .iter()
@@ -333,7 +360,7 @@ impl Operation {
     fn fail(self, error: StoreError) {
         match self {
             Self::Settle { reply, .. } => drop(reply.send(Err(error))),
-            Self::GiveBack { reply, .. } => drop(reply.send(Err(error))),
+            Self::GiveBack { reply, .. } | Self::UndoStarts { reply, .. } => drop(reply.send(Err(error))),
             Self::Start { reply, .. } => drop(reply.send(Err(error))),
             Self::Claim { reply, .. } => drop(reply.send(Err(error))),
         }

@@ -235,11 +235,13 @@ async fn steering_and_sending_at_once_add_up(ledger: TestLedger) {
     let work = async |store: &kabar_store::Store| {
         let courier = Courier::of(store).await;
         for _ in 0..30 {
-            let claimed = courier.claim(&sender).await;
-            let started = courier.start(&sender, &claimed).await;
-            let refused: Vec<_> = claimed.iter().filter(|m| !started.contains_key(&m.id)).cloned().collect();
+            let (started, waiting): (Vec<_>, Vec<_>) =
+                courier.claim(&sender).await.into_iter().partition(|message| message.started.is_some());
+            let mut attempts = courier.start(&sender, &waiting).await;
+            let refused: Vec<_> = waiting.iter().filter(|m| !attempts.contains_key(&m.id)).cloned().collect();
+            attempts.extend(started.into_iter().filter_map(|message| Some((message.id, message.started?))));
             courier.give_back(&refused).await;
-            let sending = started.into_iter().map(|(id, attempt)| Sending { id, attempt });
+            let sending = attempts.into_iter().map(|(id, attempt)| Sending { id, attempt });
             let settlements = sending.map(|one| settlement(&one, Outcome::accepted(provider_id(&one)))).collect();
             courier.writer.settle(settlements).await.unwrap();
         }

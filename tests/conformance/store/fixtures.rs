@@ -181,6 +181,11 @@ impl Courier {
         self.writer.give_back(CHANNEL, claimed.iter().map(|message| message.id).collect()).await.unwrap();
     }
 
+    /// Takes back starts of which it does not know whether they hold.
+    pub(super) async fn undo(&self, sender: &Sender, claimed: &[Claimed]) {
+        self.writer.undo_starts(CHANNEL, requests(sender, claimed)).await.unwrap();
+    }
+
     /// Claims a batch and starts all of it, in the batch's order.
     pub(super) async fn send(&self, sender: &Sender) -> Vec<Sending> {
         let claimed = self.claim(sender).await;

@@ -8,11 +8,13 @@ mod fixtures;
 
 mod broadcasts;
 mod claims;
+mod clocks;
 mod dead_letters;
 mod doubts;
 mod jobs;
 mod leases;
 mod lines;
+mod model;
 mod pace;
 mod people;
 mod planning;

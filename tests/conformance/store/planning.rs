@@ -1,5 +1,7 @@
 //! From jobs to messages.
 
+use std::task::Poll;
+
 use kabar_domain::{
     content::Fields,
     message::MessageState::{Cancelled, Queued, Skipped},
@@ -7,7 +9,8 @@ use kabar_domain::{
     template::Template,
 };
 use kabar_store::NewRecipient;
-use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
+use kabar_tests::{LedgerKind, TestLedger, ledger::START_MS, on_both_ledgers};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::fixtures::*;
@@ -211,5 +214,100 @@ async fn sends_keep_their_times(ledger: TestLedger) {
         let job_id = planned(store, with(job, times.clone())).await;
         let message = &store.messages_of_job(job_id, 0, 1).await.unwrap()[0];
         assert_eq!((message.due_at, message.expires_at), (from, Some(until)));
+    }
+}
+
+/// Polls a future at most this often and then drops it, as a process does that dies in the middle.
+async fn cut_short<T>(future: impl Future<Output = T>, polls: u32) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut left = polls;
+    std::future::poll_fn(|context| match (future.as_mut().poll(context), left) {
+        (Poll::Ready(done), _) => Poll::Ready(Some(done)),
+        (Poll::Pending, 0) => Poll::Ready(None),
+        (Poll::Pending, _) => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// How a planner's step ends.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// It is committed.
+    Done,
+    /// It is committed and its process dies.
+    Dies,
+    /// Its process dies in the middle.
+    CutShort { polls: u32 },
+    /// Two processes plan at once.
+    Both,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        Just(Step::Done),
+        Just(Step::Dies),
+        (0..14_u32).prop_map(|polls| Step::CutShort { polls }),
+        Just(Step::Both)
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Wherever planners die, each recipient gets one message, and the counts add up all the while.
+    #[test]
+    fn planning_comes_to_the_same_wherever_it_is_cut_short(
+        recipients in 1..3_000_u64,
+        numbers in 1..3_000_u64,
+        from_group in any::<bool>(),
+        steps in proptest::collection::vec(step(), 1..10),
+    ) {
+        kabar_tests::ledger::check(LedgerKind::Sqlite, async move |ledger| {
+            let store = ledger.store();
+            sender(store, rate(20)).await;
+            let listed: Vec<u64> = (0..recipients).map(|number| number % numbers).collect();
+            let audience = if from_group {
+                let members: Vec<_> = (0..recipients.min(numbers)).map(member).collect();
+                for chunk in members.chunks(1_000) {
+                    store.import_recipients(TENANT, chunk, Some("all")).await.unwrap();
+                }
+                json!({"group": "all"})
+            } else {
+                json!({"recipients": listed.iter().map(|number| json!({"to": phone(*number)})).collect::<Vec<_>>()})
+            };
+            let job_id = enqueue(store, with(broadcast("b", 0..0), json!({"audience": audience}))).await;
+            let mut planner = ledger.reopen().await;
+            for step in steps {
+                match step {
+                    Step::Done => drop(planner.plan_next().await.unwrap()),
+                    Step::Dies => {
+                        planner.plan_next().await.unwrap();
+                        planner = ledger.reopen().await;
+                    }
+                    Step::CutShort { polls } => {
+                        let _ = cut_short(planner.plan_next(), polls).await;
+                        planner = ledger.reopen().await;
+                    }
+                    Step::Both => {
+                        let (one, other) = tokio::join!(planner.plan_next(), store.plan_next());
+                        one.unwrap();
+                        other.unwrap();
+                    }
+                }
+                assert_adds_up(store).await;
+            }
+            plan_all(&planner).await;
+            assert_adds_up(store).await;
+            let messages = store.messages_of_job(job_id, 0, 10_000).await.unwrap();
+            let mut planned: Vec<String> = messages.iter().map(|message| message.phone.to_string()).collect();
+            planned.sort();
+            let mut expected: Vec<String> = listed.iter().map(|number| phone(*number).to_string()).collect();
+            expected.sort();
+            expected.dedup();
+            assert_eq!(planned, expected);
+        });
     }
 }

@@ -2,7 +2,7 @@
 
 use kabar_domain::{
     message::{
-        MessageState::{Accepted, Blocked, Delivered, Failed, InDoubt, Queued, Read, Sending as InSending, Sent},
+        MessageState::{self, Accepted, Blocked, Delivered, Failed, InDoubt, Queued, Read, Sending as InSending, Sent},
         ReceiptStatus,
     },
     outcome::{Decision, Outcome, Scope},
@@ -10,6 +10,7 @@ use kabar_domain::{
     template::Template,
 };
 use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::fixtures::*;
@@ -447,4 +448,66 @@ async fn a_template_change_is_noted(ledger: TestLedger) {
     assert_eq!(status().await, "APPROVED");
     let applied = report(store, vec![change(&sender.account)]).await;
     assert_eq!((status().await.as_str(), applied.notices.len()), ("DISABLED", 1));
+}
+
+/// What may come of one attempt, in any order: the answer to its request and receipts, some by the provider's id alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Comes {
+    Answer,
+    Receipt { status: ReceiptStatus, named: bool },
+}
+
+fn comes() -> impl Strategy<Value = Vec<Comes>> {
+    use ReceiptStatus::{Delivered, Failed, Read, Sent as WasSent};
+    let status = proptest::sample::select(vec![WasSent, Delivered, Read, Failed]);
+    let receipt = (status, any::<bool>()).prop_map(|(status, named)| Comes::Receipt { status, named });
+    proptest::collection::vec(receipt, 0..8).prop_flat_map(|mut receipts| {
+        receipts.push(Comes::Answer);
+        Just(receipts).prop_shuffle()
+    })
+}
+
+/// The state after all of it, in events of up to `together`.
+async fn ends_as(comes: &[Comes], in_doubt: bool, together: usize) -> MessageState {
+    let ledger = TestLedger::sqlite().await;
+    let (_, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    if in_doubt {
+        courier.settle(&sending, Outcome::in_doubt("no answer came")).await;
+    }
+    for events in comes.chunks(together) {
+        let receipts = events.iter().filter_map(|one| match *one {
+            Comes::Receipt { status, named } => {
+                let known = receipt(&sending, status, START_MS);
+                Some(Receipt { opaque: known.opaque.clone().filter(|_| named), ..known })
+            }
+            Comes::Answer => None,
+        });
+        receive(store, receipts).await;
+        if events.contains(&Comes::Answer) {
+            courier.accept(&sending).await;
+        }
+        store.apply_kept_receipts(0, 100, &policy(), |_| None).await.unwrap();
+        assert_adds_up(store).await;
+    }
+    state(store, sending.id).await
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Answer and receipts come in any order, repeated, one by one or together, before or after their message is known.
+    #[test]
+    fn whatever_the_order_it_comes_to_the_same(
+        comes in comes(), again in comes(), in_doubt in any::<bool>(), together in 1..4_usize,
+    ) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let told = |comes: &[Comes]| comes.iter().fold(MessageState::Accepted, |state, one| match one {
+            Comes::Receipt { status, .. } => state.after_receipt(*status).unwrap_or(state),
+            Comes::Answer => state,
+        });
+        let all: Vec<Comes> = comes.iter().chain(&again).copied().collect();
+        let expected = told(&all);
+        prop_assert_eq!(runtime.block_on(ends_as(&all, in_doubt, together)), expected);
+    }
 }

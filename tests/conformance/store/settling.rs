@@ -277,9 +277,10 @@ async fn what_comes_back_of_a_cancelled_job_is_cancelled(ledger: TestLedger) {
         }
     }
     planned(store, broadcast("rescued", 0..2)).await;
-    let held = courier.send(&sender).await;
+    let held = courier.claim(&sender).await;
+    courier.start(&sender, &held).await;
     store.cancel_broadcast(TENANT, "rescued").await.unwrap();
-    courier.writer.give_back(CHANNEL, held.iter().map(|one| one.id).collect()).await.unwrap();
+    courier.undo(&sender, &held).await;
     assert_eq!(state(store, held[0].id).await, Cancelled);
     assert_adds_up(store).await;
 }

@@ -1,13 +1,13 @@
 //! The last look before a request leaves: from the commit of a start on, the attempt counts as sent.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use kabar_domain::{
     message::MessageState::{Cancelled, Expired, Queued, Sending as InSending, Skipped},
     outcome::{Decision, Outcome, Scope},
     sender::Channel,
 };
-use kabar_store::{Claimed, Sender};
+use kabar_store::{Claimed, Sender, StartRequest};
 use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
 use serde_json::json;
 
@@ -27,7 +27,10 @@ on_both_ledgers!(
     two_processes_never_send_to_a_recipient_at_once,
     a_message_given_back_keeps_its_place,
     a_message_given_back_while_another_is_sent_waits_a_second,
-    a_started_message_can_be_given_back_by_its_courier,
+    a_start_without_an_answer_can_be_undone,
+    a_start_can_be_undone_after_its_lease_has_ended,
+    a_batch_that_lost_its_turn_does_not_undo_what_another_sends,
+    a_batch_whose_claim_was_renewed_by_another_may_start,
     an_attempt_is_known_by_what_it_carries,
 );
 
@@ -216,12 +219,70 @@ async fn a_message_given_back_while_another_is_sent_waits_a_second(ledger: TestL
 }
 
 /// As after a commit that was answered with an error and held all the same.
-async fn a_started_message_can_be_given_back_by_its_courier(ledger: TestLedger) {
-    let (sender, courier, sending) = one_sending(&ledger).await;
-    courier.writer.give_back(CHANNEL, vec![sending.id]).await.unwrap();
-    let given_back = story(ledger.store(), sending.id).await;
-    assert_eq!((given_back.state, given_back.attempts[0].outcome.as_deref()), (Queued, Some("not_sent")));
+async fn a_start_without_an_answer_can_be_undone(ledger: TestLedger) {
+    let (sender, courier, claimed) = claimed(&ledger).await;
+    courier.start(&sender, &claimed).await;
+    courier.undo(&sender, &claimed).await;
+    let undone = story(ledger.store(), claimed[0].id).await;
+    assert_eq!((undone.state, undone.attempts[0].outcome.as_deref()), (Queued, Some("not_sent")));
+    let again = courier.claim(&sender).await;
+    courier.undo(&sender, &again).await;
+    assert_eq!(state(ledger.store(), again[0].id).await, Queued, "so may one that did not hold");
     assert_eq!(courier.send_one(&sender).await.attempt.number, 2);
+    assert_adds_up(ledger.store()).await;
+}
+
+async fn a_start_can_be_undone_after_its_lease_has_ended(ledger: TestLedger) {
+    let (sender, courier, claimed) = claimed(&ledger).await;
+    let store = ledger.store();
+    courier.start(&sender, &claimed).await;
+    store.end_lease(courier.lease).await.unwrap();
+    assert_eq!(store.rescue(Duration::from_secs(600)).await.unwrap(), (0, 1));
+    courier.undo(&sender, &claimed).await;
+    assert_eq!(state(store, claimed[0].id).await, Queued, "it is known not to have left, so nobody need doubt");
+    let again = Courier::of(store).await.send_one(&sender).await;
+    assert_eq!(again.id, claimed[0].id, "nor wait for the end of doubt");
+    assert_adds_up(store).await;
+}
+
+/// Two batches of one process that hold the same message: the first waited for its slot for so long that the janitor took
+/// its claim back, and the second claimed the message then.
+async fn claimed_twice(ledger: &TestLedger) -> (Sender, Courier, [Vec<Claimed>; 2]) {
+    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    let sender = sender(store, rate(20)).await;
+    planned(store, broadcast("b", 0..1)).await;
+    let first = courier.claim(&sender).await;
+    for _ in 0..4 {
+        ledger.clock().advance_ms(MINUTE_MS / 4);
+        store.renew_lease(courier.lease, Duration::from_secs(30)).await.unwrap().unwrap();
+    }
+    assert_eq!(store.rescue(Duration::from_secs(600)).await.unwrap(), (1, 0));
+    let second = courier.claim(&sender).await;
+    assert_eq!(first[0].id, second[0].id);
+    (sender, courier, [first, second])
+}
+
+/// Either batch may start the message; the other must not take it from under its request.
+async fn one_of_two_starts(ledger: &TestLedger, winner: usize) {
+    let (sender, courier, batches) = claimed_twice(ledger).await;
+    let message = batches[0][0].id;
+    assert_eq!(courier.start(&sender, &batches[winner]).await.len(), 1);
+    let loser = &batches[1 - winner];
+    let refused = vec![StartRequest { slot_us: Some(7), ..requests(&sender, loser)[0] }];
+    assert!(courier.writer.start(CHANNEL, refused.clone()).await.unwrap().is_empty());
+    courier.writer.undo_starts(CHANNEL, refused).await.unwrap();
+    courier.give_back(loser).await;
+    assert_eq!(state(ledger.store(), message).await, InSending);
+    assert_eq!(story(ledger.store(), message).await.attempts[0].outcome, None);
+    assert!(courier.claim(&sender).await.is_empty());
+}
+
+async fn a_batch_that_lost_its_turn_does_not_undo_what_another_sends(ledger: TestLedger) {
+    one_of_two_starts(&ledger, 1).await;
+}
+
+async fn a_batch_whose_claim_was_renewed_by_another_may_start(ledger: TestLedger) {
+    one_of_two_starts(&ledger, 0).await;
 }
 
 async fn an_attempt_is_known_by_what_it_carries(ledger: TestLedger) {

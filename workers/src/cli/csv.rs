@@ -26,6 +26,7 @@ mod tests;
 
 use columns::Columns;
 use lines::{Lines, RowBudget};
+pub use survey::survey_file;
 pub(crate) use survey::{RowHash, Survey};
 
 /// A file of recipients whose header was understood.
@@ -153,13 +154,15 @@ impl Rows<'_> {
     fn read(&mut self) -> anyhow::Result<Option<Row>> {
         loop {
             self.budget.renew();
+            let earliest = self.reader.position().line();
             let more = self.reader.read_byte_record(&mut self.record).map_err(row::unreadable);
             if !more.with_context(|| format!("file {}", self.file.path.display()))? {
                 return Ok(None);
             }
-            // The reader stands behind the row's line break, so its first line is that many lines up.
+            // The reader stands behind the row's line break, so its first line is that many lines up. The last row has none
+            // where its quotation mark is never closed.
             let inside: usize = self.record.iter().map(|field| field.iter().filter(|b| **b == b'\n').count()).sum();
-            let line = self.reader.position().line().saturating_sub(1 + inside as u64);
+            let line = self.reader.position().line().saturating_sub(1 + inside as u64).max(earliest);
             let row = row::read(&self.record, line, &self.file.columns, self.file.region);
             if let Some(row) = row.with_context(|| format!("file {}", self.file.path.display()))? {
                 return Ok(Some(self.once(row)));

@@ -36,6 +36,7 @@ mod sender;
 mod status;
 mod template;
 
+pub use csv::survey_file;
 pub use errors::{is_closed_pipe, one_line};
 
 /// What `kabar` was told on its command line.

@@ -48,7 +48,9 @@ pub(super) async fn run(courier: &Arc<Courier>, sender_id: i64, ticket: Delivery
     done.acknowledge(ticket);
     sender.note_claim(&claimed);
     metrics::histogram!(names::BATCH_MESSAGES_CLAIMED).record(claimed.len() as f64);
-    let mut batch = Batch { courier: courier.clone(), sender, room, left: claimed.into(), contents: HashMap::new() };
+    let left = claimed.into();
+    let mut batch =
+        Batch { courier: courier.clone(), sender, room, left, unanswered: Vec::new(), contents: HashMap::new() };
     if let Err(error) = batch.send().await {
         tracing::warn!(sender = sender_id, error = &error as &dyn std::error::Error, "a batch was cut short");
     }
@@ -61,6 +63,8 @@ struct Batch {
     room: Room,
     /// Claimed and not yet handed to a request, in the order of sending.
     left: std::collections::VecDeque<Claimed>,
+    /// Those whose start was answered with an error: it may hold all the same, and none of them leaves.
+    unanswered: Vec<StartRequest>,
     contents: HashMap<i64, JobContent>,
 }
 
@@ -137,25 +141,25 @@ impl Batch {
                 slot_us: slot.map(|slot| slot.us),
             })
             .collect();
-        let mut started = match self.courier.writer.start(channel, requests).await {
+        let mut started = match self.courier.writer.start(channel, requests.clone()).await {
             Ok(started) => started,
             Err(error) => {
-                // None of them leaves, so all are given back, also where the start was committed all the same.
-                self.left.extend(messages.into_iter().map(|(message, _)| message));
+                self.unanswered = requests;
                 return Err(error);
             }
         };
         fault::pass(Point::AfterStart);
         let mut refused = Vec::new();
-        for (message, slot) in messages {
+        for ((message, slot), request) in messages.into_iter().zip(requests) {
             let Some(attempt) = started.remove(&message.id) else {
-                refused.push(message.id);
+                refused.push(request);
                 continue;
             };
             self.request(message, attempt, slot.map(|slot| slot.at), &access);
         }
         if !refused.is_empty() {
-            self.courier.writer.give_back(channel, refused).await?;
+            // A refusal may be the answer to the second try of a start whose first was committed without an answer.
+            self.courier.writer.undo_starts(channel, refused).await?;
         }
         Ok(())
     }
@@ -182,7 +186,7 @@ impl Batch {
     }
 
     async fn give_back_rest(self) {
-        if self.left.is_empty() {
+        if self.left.is_empty() && self.unanswered.is_empty() {
             return;
         }
         let ids: Vec<i64> = self.left.iter().map(|message| message.id).collect();
@@ -190,7 +194,10 @@ impl Batch {
             Ok(access) => access.provider.channel().as_str(),
             Err(_) => kabar_domain::sender::Channel::Whatsapp.as_str(),
         };
-        if let Err(error) = self.courier.writer.give_back(channel, ids).await {
+        let writer = &self.courier.writer;
+        let (given_back, undone) =
+            tokio::join!(writer.give_back(channel, ids), writer.undo_starts(channel, self.unanswered));
+        if let Err(error) = given_back.and(undone) {
             tracing::warn!(
                 sender = self.sender.id,
                 error = &error as &dyn std::error::Error,

@@ -27,6 +27,10 @@ const STEP: Duration = Duration::from_millis(50);
 /// The mapping is replaced after this long by the best since.
 const MAPPING_FOR: Duration = Duration::from_secs(30);
 
+/// After so many reservations whose round trips were too long to tell the ledger's clock, the best of them is used: a ledger
+/// that far away needs a wider margin.
+const MOST_UNSURE: u32 = 5;
+
 /// The right to send one request at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot {
@@ -53,6 +57,19 @@ struct State {
     mapping: Option<Mapping>,
     /// The best mapping since `mapping` was taken; its successor.
     next_mapping: Option<Mapping>,
+    /// How many reservations in a row left the mapping unsure.
+    unsure: u32,
+}
+
+/// What a reservation came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    /// Its slots can be used.
+    Ready,
+    /// It took too long to tell when its slots are. They are not used; the next are asked for at once.
+    Unsure,
+    /// The ledger's clock stepped. Its slots are not used; the next are asked for in a second.
+    Stepped,
 }
 
 /// How the ledger's clock maps to this process's.
@@ -78,8 +95,7 @@ pub(super) enum Slots {
 
 impl Pacer {
     pub(super) fn new(sender_id: i64, context: Shared) -> Self {
-        let state = State { slots: VecDeque::new(), ask_at: Instant::now(), mapping: None, next_mapping: None };
-        Self { sender_id, context, wanted: AtomicU32::new(0), state: Mutex::new(state) }
+        Self { sender_id, context, wanted: AtomicU32::new(0), state: Mutex::new(State::new(Instant::now())) }
     }
 
     /// At least one and at most `most` slots, as soon as the sender has them.
@@ -88,7 +104,7 @@ impl Pacer {
         let wanting = Wanting { wanted: &self.wanted, count: most };
         // Batches take their turns in the order in which they came.
         let mut state = self.state.lock().await;
-        if let Some(slots) = state.ready(most) {
+        if let Some(slots) = state.ready(most, Instant::now()) {
             return Ok(Slots::Open(slots));
         }
         tokio::time::sleep_until(state.ask_at).await;
@@ -109,20 +125,26 @@ impl Pacer {
         let fitting = u32::try_from(fitting).unwrap_or(u32::MAX).max(1);
         let request = SlotRequest {
             sender_id: self.sender_id,
-            count: self.wanted.load(Ordering::Acquire).clamp(1, fitting),
+            // As long as its slots may have to be thrown away, one is enough.
+            count: if state.is_mapped() { self.wanted.load(Ordering::Acquire).clamp(1, fitting) } else { 1 },
             rate_milli,
             margin: settings.margin,
             lead: settings.lead,
         };
-        let asked = Instant::now();
         let Some(reservation) = self.context.store.reserve_slots(&request).await? else { return Ok(Slots::Closed) };
-        let answered = Instant::now();
+        let (asked, answered) = (Instant::from_std(reservation.read.0), Instant::from_std(reservation.read.1));
         metrics::counter!(names::SLOTS_RESERVED).increment(u64::from(reservation.count));
-        if !state.map(&reservation, asked, answered) {
-            tracing::warn!(sender = self.sender_id, "the ledger's clock stepped; the sender pauses a second");
-            self.context.store.reanchor_slots(self.sender_id).await?;
-            state.ask_at = answered + Duration::from_secs(1);
-            return Ok(Slots::Open(Vec::new()));
+        match state.note(&reservation, asked, answered, settings.margin.saturating_sub(settings.late_tolerance)) {
+            Noted::Ready => {}
+            Noted::Unsure => {
+                metrics::counter!(names::SLOTS_FORFEITED).increment(u64::from(reservation.count));
+                return Ok(Slots::Open(Vec::new()));
+            }
+            Noted::Stepped => {
+                tracing::warn!(sender = self.sender_id, "the ledger's clock stepped; the sender pauses a second");
+                self.context.store.reanchor_slots(self.sender_id).await?;
+                return Ok(Slots::Open(Vec::new()));
+            }
         }
         tracing::debug!(
             sender = self.sender_id,
@@ -131,9 +153,7 @@ impl Pacer {
             round_trip_us = (answered - asked).as_micros() as u64,
             "slots reserved"
         );
-        state.add(&reservation);
-        state.ask_at = state.slots.back().map_or(answered, |last| last.at + spacing - ASK_AHEAD);
-        Ok(Slots::Open(state.ready(most).unwrap_or_default()))
+        Ok(Slots::Open(state.ready(most, Instant::now()).unwrap_or_default()))
     }
 }
 
@@ -150,9 +170,17 @@ impl Drop for Wanting<'_> {
 }
 
 impl State {
+    fn new(now: Instant) -> Self {
+        Self { slots: VecDeque::new(), ask_at: now, mapping: None, next_mapping: None, unsure: 0 }
+    }
+
+    /// Whether the slots of the next reservation can be used, as far as can be foreseen.
+    fn is_mapped(&self) -> bool {
+        self.mapping.is_some() && (self.unsure == 0 || self.unsure == MOST_UNSURE)
+    }
+
     /// Slots that are there and not past; those past are forfeited.
-    fn ready(&mut self, most: u32) -> Option<Vec<Slot>> {
-        let now = Instant::now();
+    fn ready(&mut self, most: u32, now: Instant) -> Option<Vec<Slot>> {
         let past = self.slots.iter().take_while(|slot| slot.at < now).count();
         if past > 0 {
             metrics::counter!(names::SLOTS_FORFEITED).increment(past as u64);
@@ -160,6 +188,26 @@ impl State {
         }
         let count = self.slots.len().min(most as usize);
         (count > 0).then(|| self.slots.drain(..count).collect())
+    }
+
+    /// Takes the slots of a reservation. Where the mapping may be off by more than half of `sure`, two processes may be off
+    /// by more than the margin leaves for that.
+    fn note(&mut self, reservation: &Reservation, asked: Instant, answered: Instant, sure: Duration) -> Noted {
+        if !self.map(reservation, asked, answered) {
+            self.ask_at = answered + Duration::from_secs(1);
+            return Noted::Stepped;
+        }
+        if self.mapping.is_some_and(|mapping| mapping.round_trip <= sure) {
+            self.unsure = 0;
+        } else if self.unsure < MOST_UNSURE {
+            self.unsure += 1;
+            self.ask_at = answered;
+            return Noted::Unsure;
+        }
+        self.add(reservation);
+        let spacing = Duration::from_micros(reservation.spacing_us.unsigned_abs());
+        self.ask_at = self.slots.back().map_or(answered, |last| last.at + spacing - ASK_AHEAD);
+        Noted::Ready
     }
 
     fn add(&mut self, reservation: &Reservation) {
@@ -191,7 +239,7 @@ impl State {
             self.next_mapping = Some(fresh);
         }
         // The shortest round trip tells best; of the last half minute, so that slow drift between the clocks is followed.
-        if round_trip <= known.round_trip || known.taken_at.elapsed() > MAPPING_FOR {
+        if round_trip <= known.round_trip || answered - known.taken_at > MAPPING_FOR {
             self.mapping = self.next_mapping.take();
         }
         true
@@ -207,32 +255,32 @@ impl Mapping {
 }
 
 #[cfg(test)]
+mod virtual_time;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn state() -> State {
-        State { slots: VecDeque::new(), ask_at: Instant::now(), mapping: None, next_mapping: None }
-    }
-
     fn reservation(first_us: i64, clock_us: i64) -> Reservation {
-        Reservation { first_us, spacing_us: 50_750, count: 3, clock_us }
+        let now = std::time::Instant::now();
+        Reservation { first_us, spacing_us: 50_750, count: 3, clock_us, read: (now, now) }
     }
 
     #[tokio::test(start_paused = true)]
     async fn slots_map_to_this_clock_and_past_ones_are_forfeited() {
-        let mut state = state();
+        let mut state = State::new(Instant::now());
         let start = Instant::now();
         assert!(state.map(&reservation(0, 1_000_000), start, start));
         state.add(&reservation(1_010_000, 1_000_000));
         tokio::time::advance(Duration::from_millis(30)).await;
-        let slots = state.ready(1).unwrap();
+        let slots = state.ready(1, Instant::now()).unwrap();
         assert_eq!(slots[0].at, start + Duration::from_micros(60_750));
         assert_eq!(state.slots.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_step_of_the_ledgers_clock_is_noticed_and_jitter_is_not() {
-        let mut state = state();
+        let mut state = State::new(Instant::now());
         let start = Instant::now();
         assert!(state.map(&reservation(0, 1_000_000), start, start));
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -240,5 +288,30 @@ mod tests {
         assert!(state.map(&reservation(0, 2_030_000), asked, answered), "within the round trip");
         assert!(!state.map(&reservation(0, 5_000_000), asked, answered), "three seconds ahead");
         assert!(!state.map(&reservation(0, 1_000_000), asked, answered), "and back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_round_trip_does_not_tell_when_slots_are() {
+        let sure = Duration::from_millis(5);
+        let mut state = State::new(Instant::now());
+        let asked = Instant::now();
+        let far = asked + Duration::from_millis(40);
+        for _ in 0..MOST_UNSURE {
+            assert_eq!(state.note(&reservation(1_010_000, 1_000_000), asked, far, sure), Noted::Unsure);
+            assert!(state.slots.is_empty());
+        }
+        for _ in 0..2 {
+            let noted = state.note(&reservation(1_010_000, 1_000_000), asked, far, sure);
+            assert_eq!(noted, Noted::Ready, "it is as good as it gets");
+        }
+        let near = asked + Duration::from_millis(4);
+        let mut state = State::new(Instant::now());
+        assert_eq!(state.note(&reservation(1_010_000, 1_000_000), asked, far, sure), Noted::Unsure);
+        assert_eq!(state.note(&reservation(1_010_000, 1_000_000), asked, near, sure), Noted::Ready);
+        assert_eq!(
+            state.note(&reservation(1_170_000, 1_000_000), asked, far, sure),
+            Noted::Ready,
+            "the best one counts"
+        );
     }
 }

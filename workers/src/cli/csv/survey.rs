@@ -1,9 +1,9 @@
 //! What a whole file comes to, before anything of it is written down.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use anyhow::bail;
-use kabar_domain::phone::PhoneNumber;
+use kabar_domain::phone::{DefaultRegion, PhoneNumber};
 use ring::digest;
 use serde::Serialize;
 
@@ -125,6 +125,16 @@ impl Survey {
             note(format!("note: {numbers} possible, but not assigned by any numbering plan; the first in line {line}"));
         }
     }
+}
+
+/// What a file of recipients comes to, as JSON: the counts, the repeats, and every row that cannot be used with its line
+/// and reason. `region` reads numbers in national notation.
+///
+/// # Errors
+/// When the file cannot be read, or is no CSV of recipients.
+pub fn survey_file(path: &Path, region: Option<DefaultRegion>) -> anyhow::Result<serde_json::Value> {
+    let file = CsvFile::open(path, region)?;
+    Ok(serde_json::to_value(Survey::of(&file, true)?)?)
 }
 
 /// The SHA-256 of normalised rows: the same recipients in another notation have the same.

@@ -82,6 +82,16 @@ fn bad_rows_are_told_with_reasons_and_the_rest_is_read() {
 }
 
 #[test]
+fn a_row_that_is_never_closed_is_told_by_its_own_line() {
+    let fields = "bad has 1 field, the header has 2: put values that hold the separator in \"quotes\"";
+    assert_eq!(told(b"phone,name\n\"x,y\n"), [format!("2:{fields}")]);
+    assert_eq!(
+        told(b"phone,name\n0812-3456-7890,Siti\n\"x,y"),
+        ["2:+6281234567890 Siti".to_owned(), format!("3:{fields}")]
+    );
+}
+
+#[test]
 fn a_repeated_number_counts_once_whatever_its_notation() {
     let told = told(b"phone\n0812-3456-7890\n+62 812 3456 7890\n6281234567890\n");
     assert_eq!(told, ["2:+6281234567890", "3:repeated true", "4:repeated false"]);

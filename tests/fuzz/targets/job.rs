@@ -1,0 +1,4 @@
+//! Jobs of producers.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| kabar_tests::inputs::job(bytes));
