@@ -42,6 +42,7 @@ create table pace (
   sender_id bigint primary key references senders (id),
   next_slot_us bigint not null,
   clock_us bigint not null,            -- the clock at the latest reservation: an earlier one tells that it stepped back
+  ahead_us bigint not null default 0,  -- how far ahead of the clock slots had been given out before that reservation
   effective_rate_milli bigint,         -- thousandths of a message per second; null: the configured rate
   rate_changed_at bigint not null,
   parked_until bigint not null,

@@ -81,6 +81,8 @@ pub struct Reservation {
     pub clock_us: i64,
     /// Between which two moments it was read.
     pub read: (Instant, Instant),
+    /// How far ahead of the clock slots had been given out before: for so long others may still use theirs.
+    pub given_ahead: Duration,
 }
 
 /// Why and for how long a sender is parked.
@@ -112,6 +114,9 @@ row! {
 fn effective(rate: Option<i64>, effective_milli: Option<i64>) -> Option<u64> {
     rate.map(|rate| effective_milli.map_or(rate.unsigned_abs() * 1_000, i64::unsigned_abs))
 }
+
+/// The least pause of a sender after a step of the clock.
+const STEP_PAUSE: Duration = Duration::from_secs(1);
 
 fn us(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
@@ -148,27 +153,29 @@ impl Store {
         let now_us = self.clock.now_us();
         let read_here = Instant::now();
         let values = args![request.sender_id, now_us, now_us / 1_000, us(request.lead), length, STEP_US];
-        let row: Option<(i64, i64)> = tx.optional(RESERVE_SLOTS, values).await?;
+        let row: Option<(i64, i64, i64)> = tx.optional(RESERVE_SLOTS, values).await?;
         // A server reads its clock somewhere within the statement; for SQLite it was read here.
         let after = if self.db.locks_rows() { Instant::now() } else { read_here };
         tx.commit().await?;
-        Ok(row.map(|(first_us, clock_us)| Reservation {
+        Ok(row.map(|(first_us, ahead_us, clock_us)| Reservation {
             first_us,
             spacing_us: spacing,
             count: request.count.max(1),
             clock_us,
             read: (before, after),
+            given_ahead: Duration::from_micros(u64::try_from(ahead_us).unwrap_or(0)),
         }))
     }
 
-    /// Pauses a sender for a second because the pace's clock was seen to step forward: slots before and after the step
-    /// must not bunch.
+    /// Pauses a sender because the pace's clock was seen to step forward: slots before and after the step must not bunch. It
+    /// takes a second, or `given_ahead` of the reservation that saw it, where slots had been given out for longer.
     ///
     /// # Errors
     /// When the ledger cannot be written.
-    pub async fn reanchor_slots(&self, sender_id: i64) -> StoreResult<()> {
+    pub async fn reanchor_slots(&self, sender_id: i64, given_ahead: Duration) -> StoreResult<()> {
+        let pause = us(given_ahead.max(STEP_PAUSE));
         let mut tx = self.db.begin().await?;
-        let _: Option<(i64,)> = tx.optional(REANCHOR_SLOTS, args![sender_id, self.clock.now_us()]).await?;
+        let _: Option<(i64,)> = tx.optional(REANCHOR_SLOTS, args![sender_id, self.clock.now_us(), pause]).await?;
         tx.commit().await
     }
 

@@ -77,8 +77,7 @@ impl Server {
             // no floating-point numbers.
             .extra_float_digits(None)
             .disable_statement_logging();
-        let statement = format!("statement_timeout = {}", options.statement_timeout.as_millis());
-        let idle = format!("idle_in_transaction_session_timeout = {}", ABANDONED_AFTER.as_millis());
+        let settings = settings(options.statement_timeout);
         let silences = Arc::new(Silences { start: Instant::now(), latest_ms: AtomicU64::new(0) });
         let suspects = silences.clone();
         let mut pool = PgPoolOptions::new()
@@ -94,12 +93,12 @@ impl Server {
                 Box::pin(async move { Ok(!suspect || lives(connection).await) })
             });
         let begin = if options.pooler {
-            format!("begin; set local {statement}; set local {idle}")
+            settings.iter().fold("begin".to_owned(), |begin, setting| format!("{begin}; set local {setting}"))
         } else {
-            let limits: Arc<str> = format!("set {statement}; set {idle}").into();
+            let settings: Arc<str> = settings.map(|setting| format!("set {setting}")).join("; ").into();
             pool = pool.after_connect(move |connection, _| {
-                let limits = limits.clone();
-                Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(limits)).execute(connection).await.map(drop) })
+                let settings = settings.clone();
+                Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop) })
             });
             "begin".to_owned()
         };
@@ -215,6 +214,18 @@ impl Silences {
             latest => self.start.elapsed().saturating_sub(Duration::from_millis(latest)) < SUSPECT_FOR,
         }
     }
+}
+
+/// What holds in each session, or each transaction behind a pooler.
+fn settings(statement_timeout: Duration) -> [String; 4] {
+    [
+        format!("statement_timeout = {}", statement_timeout.as_millis()),
+        format!("idle_in_transaction_session_timeout = {}", ABANDONED_AFTER.as_millis()),
+        // Statements take a few rows of large tables, by lists whose length the server cannot know. It takes them for
+        // long, and would compile for milliseconds what runs for one, or read a whole table for a hundred rows.
+        "jit = off".to_owned(),
+        "random_page_cost = 1.1".to_owned(),
+    ]
 }
 
 async fn lives(connection: &mut PgConnection) -> bool {

@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(1_000 * 3_600);
 /// Longer than any run, so that leases end when a test says so.
 const LEASE: Duration = Duration::from_secs(1_000_000 * 3_600);
 /// After this long, claims and attempts that nothing came of are old, in milliseconds.
-const OLD_MS: i64 = 360_000;
+const OLD_MS: i64 = 600_000;
 
 /// One operation.
 #[derive(Debug, Clone)]

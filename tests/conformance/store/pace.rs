@@ -106,11 +106,17 @@ async fn a_step_of_the_clock_pauses_the_sender(ledger: TestLedger) {
     let store = ledger.store();
     let sender = sender(store, rate(20)).await;
     let before = reserve(store, &sender, 1).await;
-    store.reanchor_slots(sender.id).await.unwrap();
+    assert_eq!(before.given_ahead, Duration::ZERO);
+    store.reanchor_slots(sender.id, before.given_ahead).await.unwrap();
     let after = reserve(store, &sender, 1).await;
     assert!(after.first_us >= before.clock_us + SECOND_US);
-    store.reanchor_slots(sender.id).await.unwrap();
-    assert!(reserve(store, &sender, 1).await.first_us > after.first_us, "never back");
+    let later = reserve(store, &sender, 1).await;
+    assert!(later.given_ahead >= Duration::from_secs(1), "slots had been given out for a second");
+    store.reanchor_slots(sender.id, Duration::ZERO).await.unwrap();
+    let last = reserve(store, &sender, 1).await;
+    assert!(last.first_us > later.first_us, "never back");
+    store.reanchor_slots(sender.id, Duration::from_secs(7)).await.unwrap();
+    assert!(reserve(store, &sender, 1).await.first_us >= last.clock_us + 7 * SECOND_US);
 }
 
 /// A day of a sender in virtual time: what the ledger's clock shows is `real + off`, in microseconds.

@@ -3,7 +3,7 @@
 //! One statement reserves slots of up to a quarter of a second for all batches that wait here. The ledger gives them by
 //! its own clock; the shortest round trip seen tells how that clock maps to this process's monotonic one, which never
 //! steps. Where the mapping is suddenly another, the ledger's clock stepped: the slots are thrown away and the sender
-//! pauses a second, for slots before and after the step could bunch.
+//! pauses until those that others still have are past, for slots before and after the step could bunch.
 
 use std::{
     collections::VecDeque,
@@ -141,8 +141,8 @@ impl Pacer {
                 return Ok(Slots::Open(Vec::new()));
             }
             Noted::Stepped => {
-                tracing::warn!(sender = self.sender_id, "the ledger's clock stepped; the sender pauses a second");
-                self.context.store.reanchor_slots(self.sender_id).await?;
+                tracing::warn!(sender = self.sender_id, "the ledger's clock stepped; the sender pauses");
+                self.context.store.reanchor_slots(self.sender_id, reservation.given_ahead).await?;
                 return Ok(Slots::Open(Vec::new()));
             }
         }
@@ -263,7 +263,7 @@ mod tests {
 
     fn reservation(first_us: i64, clock_us: i64) -> Reservation {
         let now = std::time::Instant::now();
-        Reservation { first_us, spacing_us: 50_750, count: 3, clock_us, read: (now, now) }
+        Reservation { first_us, spacing_us: 50_750, count: 3, clock_us, read: (now, now), given_ahead: Duration::ZERO }
     }
 
     #[tokio::test(start_paused = true)]

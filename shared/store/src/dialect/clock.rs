@@ -12,7 +12,7 @@ macro_rules! reserve {
             "with clock as (select ",
             $now,
             " as now_us)
-update pace set clock_us = clock.now_us, next_slot_us = $5 + case
+update pace set clock_us = clock.now_us, ahead_us = pace.next_slot_us - pace.clock_us, next_slot_us = $5 + case
     when clock.now_us < pace.clock_us - $6 and pace.next_slot_us > pace.clock_us + $4
       then clock.now_us + pace.next_slot_us - pace.clock_us
     when clock.now_us < pace.clock_us - $6 or pace.next_slot_us < clock.now_us + $4 then clock.now_us + $4
@@ -20,7 +20,7 @@ update pace set clock_us = clock.now_us, next_slot_us = $5 + case
 from clock, senders
 where pace.sender_id = $1 and senders.id = pace.sender_id
   and senders.state = 'active' and pace.parked_until <= $3
-returning pace.next_slot_us - $5, ",
+returning pace.next_slot_us - $5, pace.ahead_us, ",
             $returned
         )
     };
@@ -29,7 +29,8 @@ returning pace.next_slot_us - $5, ",
 /// Takes slots for `$5` microseconds of sending, the first at least `$4` after now, for a sender that may send at `$3`
 /// (Unix milliseconds). A clock that is more than `$6` behind that of the latest reservation stepped back: the next slot
 /// then lies as far ahead as it did at that reservation, which is late enough, for time has passed since. How far ahead it
-/// lies tells nothing by itself: at a low rate, each of many processes holds a slot. Gives the first slot and the clock.
+/// lies tells nothing by itself: at a low rate, each of many processes holds a slot. Gives the first slot, how far ahead slots
+/// had been given out before, and the clock.
 pub(crate) const RESERVE_SLOTS: Sql = Sql {
     sqlite: reserve!("$2", "$2"),
     postgres: reserve!(
@@ -50,15 +51,15 @@ macro_rules! reanchor {
             "with clock as (select ",
             $now,
             " as now_us)
-update pace set next_slot_us = clock.now_us + 1000000
-from clock where sender_id = $1 and pace.next_slot_us < clock.now_us + 1000000
+update pace set next_slot_us = clock.now_us + $3
+from clock where sender_id = $1 and pace.next_slot_us < clock.now_us + $3
 returning ",
             $returned
         )
     };
 }
 
-/// Pauses a sender for a second after a process saw the clock step forward.
+/// Pauses a sender for `$3` microseconds after a process saw the clock step forward.
 pub(crate) const REANCHOR_SLOTS: Sql = Sql {
     sqlite: reanchor!("$2", "$2"),
     postgres: reanchor!(
