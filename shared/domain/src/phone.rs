@@ -134,7 +134,20 @@ fn read(text: &str, region: Option<Region>) -> Result<ParsedNumber, InvalidNumbe
         Err(ValidationError::InvalidLength) => return Err(InvalidNumber::WrongLength),
     }
     let number = PhoneNumber::from_e164(parsed.format_as(PhoneNumberFormat::E164))?;
-    Ok(ParsedNumber { number, assigned: parsed.is_valid() })
+    let assigned = parsed.is_valid();
+    if !assigned && !reads_as_itself(&number) {
+        return Err(InvalidNumber::NotANumber);
+    }
+    Ok(ParsedNumber { number, assigned })
+}
+
+/// Where zeros stand before a number of a country that writes none there, each reading takes one away, and one person would
+/// be several.
+fn reads_as_itself(number: &PhoneNumber) -> bool {
+    rlibphonenumber::PhoneNumber::parse(number.as_str(), None).is_ok_and(|again| {
+        let again: String = again.format_as(PhoneNumberFormat::E164).into();
+        again == number.as_str()
+    })
 }
 
 impl fmt::Display for PhoneNumber {
@@ -157,6 +170,8 @@ impl<'de> Deserialize<'de> for PhoneNumber {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn e164(text: &str, region: Option<&str>) -> Result<(String, bool), InvalidNumber> {
@@ -195,5 +210,19 @@ mod tests {
     fn debug_hides_the_number() {
         let number = PhoneNumber::from_e164("+6281234567890").unwrap();
         assert_eq!(format!("{number:?}"), "PhoneNumber(…90)");
+    }
+
+    #[test]
+    fn a_number_that_would_read_as_another_is_refused() {
+        assert_eq!(e164(";0000546252643", Some("ID")), Err(InvalidNumber::NotANumber));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_read_reads_as_itself(text in "[+0-9;() -]{4,18}", at_home in any::<bool>()) {
+            if let Ok((number, assigned)) = e164(&text, at_home.then_some("ID")) {
+                prop_assert_eq!(e164(&number, Some("ID")), Ok((number, assigned)));
+            }
+        }
     }
 }
