@@ -124,7 +124,8 @@ fn read<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T, InvalidJo
     serde_path_to_error::deserialize(value).or_else(|error| {
         let path = error.path().to_string();
         let problem = without_values(&error.into_inner().to_string());
-        invalid(if path == "." { "job".to_owned() } else { path }, problem)
+        // A field whose name is empty has an empty path.
+        invalid(if path == "." || path.is_empty() { "job".to_owned() } else { path }, problem)
     })
 }
 
@@ -215,6 +216,8 @@ mod tests {
         assert_eq!(bad, "to: too short for its country");
         let extra = problem(json!({"type": "send", "id": "a", "to": "0812-3456-7890", "content": content, "prio": 1}));
         assert!(extra.contains("unknown field `prio`"), "{extra}");
+        let unnamed = problem(json!({"type": "send", "id": "a", "to": "0812-3456-7890", "content": content, "": 1}));
+        assert!(unnamed.starts_with("job: unknown field ``"), "{unnamed}");
         let nested = problem(json!({"type": "broadcast", "id": "a", "content": content,
             "audience": {"recipients": [{"to": "0812-3456-7890"}, {"to": "x"}]}}));
         assert_eq!(nested, "audience.recipients[1].to: not a phone number");
