@@ -157,8 +157,8 @@ impl Fleet {
 
     /// Sends for [`LENGTH_US`]; there is always something to send.
     async fn send(&mut self, troubles: &[Trouble], slow: bool) {
+        let mut troubles = with_steps_that_are_seen(troubles);
         let steps: Vec<i64> = troubles.iter().filter_map(|trouble| trouble.steps_forward_at()).collect();
-        let mut troubles = troubles.to_vec();
         // Who begins just after a step forward cannot know of it, while others still have slots from before.
         let begins_blind = |at: i64| steps.iter().any(|step| (at..at + 2 * SECOND_US).contains(step));
         troubles.retain(|trouble| !matches!(trouble, Trouble::Death { at, .. } if begins_blind(*at)));
@@ -199,8 +199,12 @@ impl Fleet {
         self.processes[process] = Process { state: State::new(self.instant(at)), lives_from: at + SECOND_US };
     }
 
-    /// It stands still; the slots that pass meanwhile are forfeited.
+    /// It stands still; the slots that pass meanwhile are forfeited. One that has not begun begins no later for it: it could
+    /// begin just after a step.
     fn stall(&mut self, process: usize, at: i64, length: i64) {
+        if self.processes[process].state.mapping.is_none() {
+            return;
+        }
         let wakes = at + length;
         self.departures.retain(|(departure, by)| *by != process || *departure < at || *departure > wakes);
         self.processes[process].lives_from = wakes;
@@ -219,6 +223,24 @@ impl Fleet {
         }
         most
     }
+}
+
+/// Troubles without steps that nearly undo earlier ones: who did not ask in between sees no more than is left of them.
+fn with_steps_that_are_seen(troubles: &[Trouble]) -> Vec<Trouble> {
+    let mut troubles = troubles.to_vec();
+    troubles.sort_by_key(|trouble| trouble.at());
+    // By how much the clock is off since each of the earlier steps.
+    let mut off: Vec<i64> = Vec::new();
+    troubles.retain(|trouble| {
+        let Trouble::Step { by, .. } = trouble else { return true };
+        let then: Vec<i64> = off.iter().map(|off| off + by).chain([*by]).collect();
+        let seen = then.iter().all(|off| off.abs() >= LEAST_STEP_US);
+        if seen {
+            off = then;
+        }
+        seen
+    });
+    troubles
 }
 
 fn rates() -> impl Strategy<Value = u32> {
