@@ -173,7 +173,11 @@ impl Fleet {
                 asks.push(Reverse((at, process)));
                 match troubles.pop() {
                     Some(Trouble::Step { by, .. }) => self.stepped += by,
-                    Some(Trouble::Death { process, at }) => self.die(process % self.processes.len(), at),
+                    Some(Trouble::Death { process, at }) => {
+                        let process = process % self.processes.len();
+                        asks.retain(|Reverse((_, one))| *one != process);
+                        asks.push(Reverse((self.die(process, at), process)));
+                    }
                     Some(Trouble::Stall { process, at, length }) => {
                         self.stall(process % self.processes.len(), at, length)
                     }
@@ -193,10 +197,12 @@ impl Fleet {
         }
     }
 
-    /// It begins anew a second later, knowing nothing of the clock; its slots stay unused.
-    fn die(&mut self, process: usize, at: i64) {
+    /// It begins anew a second later, knowing nothing of the clock; its slots stay unused. Gives when it begins.
+    fn die(&mut self, process: usize, at: i64) -> i64 {
+        let lives_from = at + SECOND_US;
         self.departures.retain(|(departure, by)| *by != process || *departure < at);
-        self.processes[process] = Process { state: State::new(self.instant(at)), lives_from: at + SECOND_US };
+        self.processes[process] = Process { state: State::new(self.instant(at)), lives_from };
+        lives_from
     }
 
     /// It stands still; the slots that pass meanwhile are forfeited. One that has not begun begins no later for it: it could
