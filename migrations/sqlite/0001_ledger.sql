@@ -153,8 +153,9 @@ create table messages (
   unique (job_id, recipient_id, part)
 );
 create index messages_queued on messages (sender_id, lane, due_at, id) where state = 'queued';
-create index messages_leased on messages (lease_id) where lease_id is not null;
-create index messages_by_recipient on messages (recipient_id);
+create index messages_claimed on messages (lease_id) where state = 'claimed';
+create index messages_by_recipient on messages (recipient_id) where state in ('queued', 'claimed');
+create unique index messages_sending on messages (sender_id, recipient_id) where state = 'sending';
 create index messages_in_doubt on messages (due_at) where state = 'in_doubt';
 create index messages_unresolved on messages (id) where state = 'unresolved';
 create index messages_expiring on messages (expires_at) where state = 'queued' and expires_at is not null;
@@ -165,8 +166,10 @@ create table message_fields (
   fields text not null                 -- sealed where a master key is set
 );
 
+-- Names its message without a reference: rows come from statements that have just moved the message, and the database
+-- would look at it again for each.
 create table attempts (
-  message_id bigint not null references messages (id),
+  message_id bigint not null,
   number bigint not null,
   lease_id bigint not null,
   slot_us bigint,

@@ -36,9 +36,8 @@ from messages where job_id in (select cast(value as bigint) from json_each($1)) 
 from senders s join pace p on p.sender_id = s.id where s.id in (select cast(value as bigint) from json_each($1))";
     WAITING = "select id from messages where state = 'queued' and sender_id = $1 and lane = $2 limit 1";
     CONTROL = "update jobs set control = $3 where id = $1 and control = $2";
-    /// Found by the index on leases, of which few rows are; hence no index for the job, of which there may be a
-    /// million.
-    HELD = "select id from messages where lease_id is not null and state = 'claimed' and +job_id = $1";
+    /// Few are claimed; hence no index for the job, of which there may be a million.
+    HELD = "select id from messages where state = 'claimed' and +job_id = $1";
     GIVE_BACK = "update messages set state = 'queued', lease_id = null, updated_at = $2
 where id in (select cast(value as bigint) from json_each($1)) and state = 'claimed'";
     CANCEL_CLAIMED = "update messages set state = 'cancelled', reason = $3, lease_id = null, updated_at = $2

@@ -15,7 +15,7 @@ use crate::{
     dialect::{CLAIM_AND_START_LANE, CLAIM_LANE, NOTE_TURN},
     error::{StoreError, StoreResult},
     jobs::json_list,
-    lanes::{due_lanes, shares},
+    lanes::{Front, Fronts, order, read_fronts, shares},
     senders::{channel_of, rate_of},
 };
 
@@ -139,54 +139,47 @@ impl Store {
     /// When the ledger cannot be written.
     pub async fn claim(&self, sender_id: i64, lease: LeaseId) -> StoreResult<Vec<Claimed>> {
         let mut tx = self.db.begin().await?;
-        let claimed = self.claim_in(&mut tx, sender_id, 1, lease).await?.pop().unwrap_or_default();
+        let claimed = self.claim_in(&mut tx, sender_id, 1, lease, &mut Fronts::default()).await?;
+        let claimed = claimed.into_iter().next().unwrap_or_default();
         insert_started(&mut tx, lease, &claimed, self.now_ms()).await?;
         tx.commit().await?;
         Ok(claimed)
     }
 
-    /// [`Store::claim`] for several batches of one sender, at most `batches`; the best messages go to the first. Without
-    /// the rows of the attempts that it started: see [`insert_started`].
+    /// [`Store::claim`] for several batches of one sender, at most `batches`; the best messages go to the first. Goes on
+    /// from `fronts` where they are known; should the transaction fail, they are to be forgotten. Without the rows of the
+    /// attempts that it started: see [`insert_started`].
     pub(crate) async fn claim_in(
         &self,
         tx: &mut Tx,
         sender_id: i64,
         batches: usize,
         lease: LeaseId,
+        fronts: &mut Fronts,
     ) -> StoreResult<Vec<Vec<Claimed>>> {
         let now = self.now_ms();
         let sender: Option<(String, Option<i64>, i64)> = tx.optional(SENDER, args![sender_id, now, lease.0]).await?;
         let Some((provider, rate, last_lane)) = sender else { return Ok(Vec::new()) };
-        let batch_limit = rate_of(rate).batch_limit();
-        let limit = i64::from(batch_limit).saturating_mul(i64::try_from(batches).unwrap_or(i64::MAX));
-        let lanes = due_lanes(tx, sender_id, last_lane, now).await?;
-        let mut rows: Vec<ClaimedRow> = Vec::new();
-        // The first round gives each lane its share; the second gives to the first lanes what others left.
-        let rounds = shares(&lanes, limit).chain(lanes.iter().map(|lane| (*lane, limit)));
-        for (lane, share) in rounds.take(lanes.len() * if lanes.len() > 1 { 2 } else { 1 }) {
-            let left = limit - i64::try_from(rows.len()).unwrap_or(limit);
-            if left == 0 {
-                break;
-            }
-            let most = share.min(left);
-            let mut of_lane: Vec<ClaimedRow> = match rate {
-                Some(_) => tx.all(CLAIM_LANE, args![sender_id, lane, now, most, lease.0]).await?,
-                None => {
-                    let values = args![sender_id, lane, now, most, lease.0, channel_of(&provider)?];
-                    tx.all(CLAIM_AND_START_LANE, values).await?
-                }
-            };
-            // RETURNING promises no order.
-            of_lane.sort_unstable_by_key(|row| (row.due_at, row.id));
-            rows.append(&mut of_lane);
+        let batch_limit = rate_of(rate).batch_limit() as usize;
+        let limit = batch_limit.saturating_mul(batches);
+        let channel = rate.is_none().then(|| channel_of(&provider)).transpose()?;
+        let mut claim = Claim { sender_id, lease, channel, now, limit, rows: Vec::new() };
+        let (mut read_at, known) = fronts.take(sender_id, now).unzip();
+        let mut ahead = known.unwrap_or_default();
+        claim.turn(tx, &mut ahead, last_lane).await?;
+        if claim.rows.len() < limit {
+            read_at = Some(now);
+            ahead = read_fronts(tx, sender_id, now).await?;
+            claim.turn(tx, &mut ahead, last_lane).await?;
         }
-        if let (true, Some(first)) = (lanes.len() > 1, lanes.first()) {
-            tx.execute(NOTE_TURN, args![sender_id, *first]).await?;
+        // Where all was taken there is nothing to go on from.
+        if let Some(read_at) = read_at.filter(|_| claim.rows.len() == limit) {
+            fronts.put(sender_id, read_at, ahead);
         }
-        let mut claimed = rows.into_iter().map(|row| self.claimed(row)).collect::<StoreResult<VecDeque<Claimed>>>()?;
+        let mut claimed = claim.rows.into_iter().map(|row| self.claimed(row)).collect::<StoreResult<VecDeque<_>>>()?;
         let mut of_batches = Vec::with_capacity(batches);
         while !claimed.is_empty() {
-            let count = claimed.len().min(batch_limit as usize);
+            let count = claimed.len().min(batch_limit);
             of_batches.push(claimed.drain(..count).collect());
         }
         Ok(of_batches)
@@ -281,6 +274,69 @@ impl Store {
         let expired = tx.execute(EXPIRE, args![self.now_ms(), i64::from(limit)]).await?;
         tx.commit().await?;
         Ok(expired)
+    }
+}
+
+/// A claim for one sender in the making.
+struct Claim {
+    sender_id: i64,
+    lease: LeaseId,
+    /// Where attempts are started at once.
+    channel: Option<&'static str>,
+    now: i64,
+    /// The most messages.
+    limit: usize,
+    rows: Vec<ClaimedRow>,
+}
+
+impl Claim {
+    /// Takes what is due from `fronts`, each lane in its turn after `last`, and moves them on.
+    async fn turn(&mut self, tx: &mut Tx, fronts: &mut [Front], last: i64) -> StoreResult<()> {
+        order(fronts, last);
+        let lanes: Vec<i64> = fronts.iter().map(|front| front.lane).collect();
+        let most = i64::try_from(self.limit).unwrap_or(i64::MAX);
+        let mut served = None;
+        for (front, share) in fronts.iter_mut().zip(shares(&lanes, most)) {
+            if self.take(tx, front, share).await? {
+                served = Some(front.lane);
+            }
+        }
+        // What some lanes left goes to the first that have more.
+        for front in fronts.iter_mut() {
+            self.take(tx, front, most).await?;
+        }
+        if let (true, Some(served)) = (lanes.len() > 1, served) {
+            tx.execute(NOTE_TURN, args![self.sender_id, served]).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes at most `share` messages of a lane, as long as there is room; whether it took any.
+    async fn take(&mut self, tx: &mut Tx, front: &mut Front, share: i64) -> StoreResult<bool> {
+        let room = i64::try_from(self.limit - self.rows.len()).unwrap_or(i64::MAX);
+        let most = share.min(room);
+        if most == 0 || front.due_at > self.now {
+            return Ok(false);
+        }
+        let (lease, due_at, id) = (self.lease.0, front.due_at, front.id);
+        let mut taken: Vec<ClaimedRow> = match self.channel {
+            None => tx.all(CLAIM_LANE, args![self.sender_id, front.lane, self.now, most, lease, due_at, id]).await?,
+            Some(channel) => {
+                let values = args![self.sender_id, front.lane, self.now, most, lease, due_at, id, channel];
+                tx.all(CLAIM_AND_START_LANE, values).await?
+            }
+        };
+        // RETURNING promises no order.
+        taken.sort_unstable_by_key(|row| (row.due_at, row.id));
+        // A lane that gave less has nothing more to give now.
+        let short = taken.len() < usize::try_from(most).unwrap_or(usize::MAX);
+        (front.due_at, front.id) = match taken.last() {
+            Some(last) if !short => (last.due_at, last.id),
+            _ => (i64::MAX, 0),
+        };
+        let any = !taken.is_empty();
+        self.rows.append(&mut taken);
+        Ok(any)
     }
 }
 

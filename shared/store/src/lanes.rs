@@ -4,6 +4,8 @@
 //! reminders, which share one lane per priority). The index on waiting messages begins with sender and lane, so the lanes
 //! of a sender and when each falls due are read by a few look-ups, however many messages wait.
 
+use std::collections::HashMap;
+
 use kabar_domain::job::Priority;
 
 use crate::{
@@ -19,6 +21,12 @@ pub const LANE_JOB_MASK: i64 = (1 << PRIORITY_SHIFT) - 1;
 
 /// The most lanes of one sender that are looked at in a turn.
 const MOST_LANES: i64 = 256;
+
+/// The most lanes of one priority that share a turn; the next turn goes to those after them.
+const LANES_A_TURN: usize = 4;
+
+/// How long a process goes by the fronts that it saw, in milliseconds: so much later may it notice what came before them.
+const FRONTS_MOST_MS: i64 = 250;
 
 /// The lane of messages of `priority`; of the broadcast with job `broadcast`, or of single sends and reminders.
 pub(crate) const fn lane(priority: Priority, broadcast: Option<i64>) -> i64 {
@@ -136,22 +144,53 @@ impl Store {
     }
 }
 
-/// The sender's lanes with something due at `now`, in the order in which they are to be served: urgent first; within a
-/// priority beginning after `last`, the lane served last.
-pub(crate) async fn due_lanes(tx: &mut Tx, sender_id: i64, last: i64, now: i64) -> StoreResult<Vec<i64>> {
-    let lanes: Vec<(i64, i64)> = tx.all(LANES, args![sender_id, MOST_LANES, now]).await?;
-    let mut due: Vec<i64> = lanes.into_iter().filter(|(_, due)| *due <= now).map(|(lane, _)| lane).collect();
-    due.sort_unstable_by_key(|lane| (priority_of(*lane), *lane <= last, *lane));
-    Ok(due)
+/// Where the waiting messages of a lane begin: none is due before this time, or has this time and a lower id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Front {
+    pub(crate) lane: i64,
+    pub(crate) due_at: i64,
+    pub(crate) id: i64,
 }
 
-/// How many messages each of `lanes` may give towards a batch of `limit`: all of the first priority's lanes share
-/// equally, and what they leave goes to the next.
-pub(crate) fn shares(lanes: &[i64], limit: i64) -> impl Iterator<Item = (i64, i64)> + '_ {
-    let of_priority = |priority| lanes.iter().filter(|lane| priority_of(**lane) == priority).count().max(1);
+/// The fronts of senders with a backlog, as one process saw them.
+///
+/// What has been claimed stays in an index until the database clears it away, and every look from a lane's beginning walks
+/// over it. Who claims a backlog therefore goes on where the last claim ended. What comes before a front meanwhile
+/// (messages given back, a more urgent one) is found by the next look, as soon as a claim comes back short or the fronts
+/// are old.
+#[derive(Debug, Default)]
+pub(crate) struct Fronts(HashMap<i64, (i64, Vec<Front>)>);
+
+impl Fronts {
+    /// The sender's fronts, unless they are too old at `now`, with the time at which they were read.
+    pub(crate) fn take(&mut self, sender_id: i64, now: i64) -> Option<(i64, Vec<Front>)> {
+        self.0.remove(&sender_id).filter(|(read_at, _)| (*read_at..*read_at + FRONTS_MOST_MS).contains(&now))
+    }
+
+    /// Keeps the fronts that were read at `read_at` and moved on since.
+    pub(crate) fn put(&mut self, sender_id: i64, read_at: i64, fronts: Vec<Front>) {
+        self.0.insert(sender_id, (read_at, fronts));
+    }
+}
+
+/// The fronts of a sender's lanes, also of those whose first message is not due yet.
+pub(crate) async fn read_fronts(tx: &mut Tx, sender_id: i64, now: i64) -> StoreResult<Vec<Front>> {
+    let lanes: Vec<(i64, i64)> = tx.all(LANES, args![sender_id, MOST_LANES, now]).await?;
+    Ok(lanes.into_iter().map(|(lane, due_at)| Front { lane, due_at, id: 0 }).collect())
+}
+
+/// Puts fronts into the order in which their lanes are to be served: urgent first; within a priority beginning after `last`,
+/// the lane served last.
+pub(crate) fn order(fronts: &mut [Front], last: i64) {
+    fronts.sort_unstable_by_key(|front| (priority_of(front.lane), front.lane <= last, front.lane));
+}
+
+/// How many messages each of `lanes`, in the order of their turns, may give towards `limit`: the first of each priority
+/// share equally, and what they leave goes to the next.
+pub(crate) fn shares(lanes: &[i64], limit: i64) -> impl Iterator<Item = i64> + '_ {
     lanes.iter().map(move |lane| {
-        let count = i64::try_from(of_priority(priority_of(*lane))).unwrap_or(i64::MAX);
-        (*lane, (limit / count).max(1))
+        let count = lanes.iter().filter(|other| priority_of(**other) == priority_of(*lane)).count().min(LANES_A_TURN);
+        (limit / i64::try_from(count).unwrap_or(1).max(1)).max(1)
     })
 }
 
@@ -164,6 +203,29 @@ mod tests {
         let (urgent, one, two) =
             (lane(Priority::Urgent, None), lane(Priority::Bulk, Some(1)), lane(Priority::Bulk, Some(2)));
         assert!(urgent < one && one < two);
-        assert_eq!(shares(&[urgent, one, two], 20).collect::<Vec<_>>(), [(urgent, 20), (one, 10), (two, 10)]);
+        assert_eq!(shares(&[urgent, one, two], 20).collect::<Vec<_>>(), [20, 10, 10]);
+        assert_eq!(shares(&[one; 20], 20).collect::<Vec<_>>(), [5; 20]);
+    }
+
+    #[test]
+    fn turns_begin_after_the_lane_served_last() {
+        let front = |lane| Front { lane, due_at: 0, id: 0 };
+        let (urgent, lanes) = (lane(Priority::Urgent, None), [1, 2, 3].map(|job| lane(Priority::Bulk, Some(job))));
+        let mut fronts = [urgent, lanes[0], lanes[1], lanes[2]].map(front);
+        order(&mut fronts, lanes[1]);
+        assert_eq!(fronts.map(|front| front.lane), [urgent, lanes[2], lanes[0], lanes[1]]);
+    }
+
+    #[test]
+    fn fronts_are_gone_by_for_a_while() {
+        let mut fronts = Fronts::default();
+        fronts.put(1, 1_000, Vec::new());
+        assert_eq!(fronts.take(1, 1_000 + FRONTS_MOST_MS), None);
+        fronts.put(1, 1_000, Vec::new());
+        assert_eq!(fronts.take(2, 1_001), None);
+        assert_eq!(fronts.take(1, 1_001), Some((1_000, Vec::new())));
+        // The clock was set back.
+        fronts.put(1, 1_000, Vec::new());
+        assert_eq!(fronts.take(1, 999), None);
     }
 }

@@ -29,9 +29,10 @@ statements! {
     END = "delete from leases where id = $1";
     LIST = "select id, process, workers, started_at, expires_at from leases where expires_at > $1 order by started_at";
     WORKING = "select count(*) from leases where expires_at > $1 and ',' || workers || ',' like '%,' || $2 || ',%'";
-    ORPHANS = "select id from messages where lease_id is not null and state in ('claimed', 'sending')
-  and (not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $1)
-    or (state = 'claimed' and updated_at <= $3) or (state = 'sending' and updated_at <= $4))
+    ORPHANS = "select id from messages where state = 'claimed'
+  and (not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $1) or updated_at <= $3)
+union all select id from messages where state = 'sending'
+  and (not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $1) or updated_at <= $4)
 limit $2";
     GIVE_BACK = "update messages set lease_id = null, updated_at = $2,
   state = case when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled')
@@ -44,7 +45,8 @@ where id in (select cast(value as bigint) from json_each($1)) and state = 'claim
   reason = 'its worker ended between the start of the attempt and its outcome'
 where id in (select cast(value as bigint) from json_each($1)) and state = 'sending'
   and (not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $2) or updated_at <= $4)";
-    HELD = "select count(*) from messages where lease_id = $1 and state in ('claimed', 'sending')";
+    HELD = "select (select count(*) from messages where state = 'claimed' and lease_id = $1)
+  + (select count(*) from messages where state = 'sending' and lease_id = $1)";
     FORGET = "delete from leases where expires_at < $1";
 }
 

@@ -17,7 +17,7 @@ use crate::{
     audience::to_json,
     blocks::NewBlock,
     db::{Tx, args, row, statements},
-    dialect::{ACCEPT_MESSAGES, LOCK_MESSAGES},
+    dialect::{ACCEPT_ATTEMPTS, ACCEPT_MESSAGES, LOCK_MESSAGES},
     error::{StoreError, StoreResult},
     jobs::json_list,
 };
@@ -28,13 +28,6 @@ use decide::{Change, Facts, decide};
 
 statements! {
     /// A message that would wait again though its job was cancelled meanwhile ends as cancelled.
-    ACCEPT_ATTEMPTS = "update attempts set outcome = 'accepted', code = null, meaning = accepted.meaning,
-  provider_message_id = coalesce(accepted.provider_message_id, attempts.provider_message_id),
-  ended_at = coalesce(attempts.ended_at, $2)
-from (select cast(value->>0 as bigint) as message_id, cast(value->>1 as bigint) as number,
-    value->>2 as provider_message_id, value->>3 as meaning from json_each($1)) accepted
-where attempts.message_id = accepted.message_id and attempts.number = accepted.number
-  and (attempts.outcome is null or attempts.outcome in ('in_doubt', 'absent', 'accepted', 'not_sent'))";
     MOVE = "update messages set due_at = coalesce(change.due, messages.due_at),
   state = case when change.state = 'queued' and exists (
     select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled') then 'cancelled'
@@ -59,7 +52,7 @@ where attempts.message_id = settled.message_id and attempts.number = settled.num
   and (attempts.outcome is null
     or attempts.outcome in ('in_doubt', 'absent', 'accepted') and settled.outcome <> 'in_doubt')";
     DELAY_PAIR = "update messages set due_at = $3, updated_at = $4
-where recipient_id = $1 and sender_id = $2 and state = 'queued' and due_at < $3";
+where recipient_id = $1 and sender_id = $2 and state in ('queued', 'claimed') and state = 'queued' and due_at < $3";
     HOLD_BROADCAST = "update jobs set held_until = $2 where id = $1 and kind = 'broadcast' and held_until < $2";
 }
 
@@ -312,7 +305,9 @@ async fn accept(tx: &mut Tx, accepted: &[&Settlement], now: i64) -> StoreResult<
     rows.sort_unstable();
     let rows = to_json(&rows)?;
     tx.execute(ACCEPT_MESSAGES, args![rows.as_str(), now]).await?;
-    tx.execute(ACCEPT_ATTEMPTS, args![rows, now]).await?;
+    if matches!(tx, Tx::Sqlite(_)) {
+        tx.execute(ACCEPT_ATTEMPTS, args![rows, now]).await?;
+    }
     Ok(())
 }
 

@@ -60,9 +60,9 @@ where id = $1";
     UNPARK = "update pace set parked_until = 0, park_reason = null, park_streak = 0 where sender_id = $1";
     HALT = "update senders set state = 'halted', state_reason = $2, updated_at = $3
 where id in (select cast(value as bigint) from json_each($1)) and state <> 'halted'";
-    /// Found by the index on leases, of which few rows are; hence no index for the sender.
+    /// Few are claimed; hence no index for the sender.
     HELD = "select id from messages
-where lease_id is not null and state = 'claimed' and +sender_id in (select cast(value as bigint) from json_each($1))";
+where state = 'claimed' and +sender_id in (select cast(value as bigint) from json_each($1))";
     GIVE_BACK = "update messages set state = 'queued', lease_id = null, updated_at = $2
 where id in (select cast(value as bigint) from json_each($1)) and state = 'claimed'";
 }

@@ -20,6 +20,7 @@ use crate::{
     Claimed, LeaseId, SettlePolicy, Settled, Settlement, StartRequest, Started, Store, Topic,
     claims::insert_started,
     error::{StoreError, StoreResult},
+    lanes::Fronts,
     outcomes::{Source, lock_messages},
 };
 
@@ -178,6 +179,7 @@ async fn write(
 ) {
     let mut operations = Vec::with_capacity(MOST_OPERATIONS);
     let mut last: Option<Instant> = None;
+    let mut fronts = Fronts::default();
     while incoming.recv_many(&mut operations, MOST_OPERATIONS).await > 0 {
         if last.is_some_and(|last| last.elapsed() < PAUSE) && operations.len() < ENOUGH_OPERATIONS {
             tokio::time::sleep(GATHER_FOR).await;
@@ -190,9 +192,10 @@ async fn write(
         let started = Instant::now();
         let count = operations.len();
         let group = Group::of(&operations);
-        match store.write_group(lease, &policy, group).await {
+        match store.write_group(lease, &policy, group, &mut fronts).await {
             Ok(results) => results.answer(operations.drain(..)),
             Err(_) => {
+                fronts = Fronts::default();
                 for operation in operations.drain(..) {
                     write_alone(&store, lease, &policy, operation).await;
                 }
@@ -209,7 +212,8 @@ async fn write(
 async fn write_alone(store: &Store, lease: LeaseId, policy: &SettlePolicy, operation: Operation) {
     let mut tries = 1;
     loop {
-        match store.write_group(lease, policy, Group::of(std::slice::from_ref(&operation))).await {
+        let group = Group::of(std::slice::from_ref(&operation));
+        match store.write_group(lease, policy, group, &mut Fronts::default()).await {
             Ok(results) => return results.answer(std::iter::once(operation)),
             Err(StoreError::Statement { .. }) if tries < MOST_TRIES_ALONE => tries += 1,
             Err(error) => return operation.fail(error),
@@ -264,7 +268,13 @@ impl Group {
 }
 
 impl Store {
-    async fn write_group(&self, lease: LeaseId, policy: &SettlePolicy, group: Group) -> StoreResult<Results> {
+    async fn write_group(
+        &self,
+        lease: LeaseId,
+        policy: &SettlePolicy,
+        group: Group,
+        fronts: &mut Fronts,
+    ) -> StoreResult<Results> {
         let mut results = Results::default();
         let mut tx = self.db.begin().await?;
         let started = group.starts.values().flatten().map(|request| request.message_id);
@@ -287,7 +297,7 @@ impl Store {
             results.started.extend(self.start_in(&mut tx, lease, channel, requests).await?);
         }
         for (sender_id, batches) in group.claims {
-            let claimed = self.claim_in(&mut tx, sender_id, batches, lease).await?;
+            let claimed = self.claim_in(&mut tx, sender_id, batches, lease, fronts).await?;
             results.claimed.insert(sender_id, claimed.into());
         }
         insert_started(&mut tx, lease, results.all_claimed(), self.now_ms()).await?;

@@ -88,7 +88,8 @@ async fn send(courier: &Courier, sender: &KnownSender, ready: &Ready) -> Outcome
     tracing::debug!(message_id = ready.message.id, sender = sender.id, decision, code = outcome.code, "sent");
     let settings = &courier.context.settings.courier;
     if sender.note(&outcome, courier.context.store.now_ms(), settings.outage_run) {
-        park_for_outage(courier, sender.id, &outcome, settings.park_first, settings.park_most).await;
+        // Rare and large: in a box it does not swell the task of every request.
+        Box::pin(park_for_outage(courier, sender.id, &outcome, settings.park_first, settings.park_most)).await;
     }
     outcome
 }

@@ -11,12 +11,15 @@ macro_rules! picking {
     };
 }
 
-/// Claims at most `$4` messages of sender `$1` in lane `$2` that are due at `$3`, under lease `$5`.
+/// Claims at most `$4` messages of sender `$1` in lane `$2` that are due at `$3`, under lease `$5`; none before (`$6`, `$7`)
+/// in the order of due time and id, and none of a broadcast that was stopped or held meanwhile.
 pub(crate) const CLAIM_LANE: Sql = picking!(
     "update messages set state = 'claimed', lease_id = $5, updated_at = $3
 where id in (
   select id from messages
-  where state = 'queued' and sender_id = $1 and lane = $2 and due_at <= $3
+  where state = 'queued' and sender_id = $1 and lane = $2 and due_at <= $3 and (due_at, id) >= ($6, $7)
+    and not exists (select 1 from jobs where jobs.id = $2 & 72057594037927935
+      and (jobs.control <> 'running' or jobs.held_until > $3))
   order by due_at, id limit $4",
     " for update skip locked",
     ")
@@ -24,30 +27,43 @@ returning id, job_id, recipient_id, (select phone from recipients where recipien
   (select fields from message_fields where message_id = messages.id) as fields, due_at, attempts, state"
 );
 
-/// Claims as [`CLAIM_LANE`] does, and starts what may be: of each recipient the first, unless another message to them is
-/// being sent, they were blocked on channel `$6`, or the job was stopped meanwhile. For senders without a pace, which have
-/// no slot to wait for: one step instead of two.
-pub(crate) const CLAIM_AND_START_LANE: Sql = picking!(
-    "update messages set lease_id = $5, updated_at = $3, attempts = messages.attempts + picked.free,
+macro_rules! claim_and_start {
+    ($place:literal, $lock:literal) => {
+        concat!(
+            "update messages set lease_id = $5, updated_at = $3, attempts = messages.attempts + picked.free,
   state = case when picked.free = 1 then 'sending' else 'claimed' end
 from (
-  select ranked.id as message_id, case when ranked.turn = 1 and (ranked.expires_at is null or ranked.expires_at > $3)
+  select ranked.place, case when ranked.turn = 1 and (ranked.expires_at is null or ranked.expires_at > $3)
     and not exists (select 1 from messages other
       where other.sender_id = $1 and other.recipient_id = ranked.recipient_id and other.state = 'sending')
-    and not exists (select 1 from blocks where blocks.recipient_id = ranked.recipient_id and blocks.channel = $6)
+    and not exists (select 1 from blocks where blocks.recipient_id = ranked.recipient_id and blocks.channel = $8)
     and exists (select 1 from jobs where jobs.id = ranked.job_id and jobs.control = 'running') then 1 else 0 end as free
   from (
-    select id, job_id, recipient_id, expires_at, row_number() over (partition by recipient_id order by due_at, id) as turn
+    select place, job_id, recipient_id, expires_at, row_number() over (partition by recipient_id order by due_at, id) as turn
     from (
-      select id, job_id, recipient_id, expires_at, due_at from messages
-      where state = 'queued' and sender_id = $1 and lane = $2 and due_at <= $3
+      select ",
+            $place,
+            " as place, id, job_id, recipient_id, expires_at, due_at from messages
+      where state = 'queued' and sender_id = $1 and lane = $2 and due_at <= $3 and (due_at, id) >= ($6, $7)
+        and not exists (select 1 from jobs where jobs.id = $2 & 72057594037927935
+          and (jobs.control <> 'running' or jobs.held_until > $3))
       order by due_at, id limit $4",
-    " for update skip locked",
-    ") due) ranked) picked
-where messages.id = picked.message_id
+            $lock,
+            ") due) ranked) picked
+where messages.",
+            $place,
+            " = picked.place
 returning id, job_id, recipient_id, (select phone from recipients where recipients.id = messages.recipient_id) as phone,
   (select fields from message_fields where message_id = messages.id) as fields, due_at, attempts, state"
-);
+        )
+    };
+}
+
+/// Claims as [`CLAIM_LANE`] does, and starts what may be: of each recipient the first, unless another message to them is
+/// being sent, they were blocked on channel `$8`, or the job was stopped meanwhile. For senders without a pace, which have
+/// no slot to wait for: one step instead of two. Postgres goes straight to the rows that it has locked.
+pub(crate) const CLAIM_AND_START_LANE: Sql =
+    Sql { sqlite: claim_and_start!("id", ""), postgres: claim_and_start!("ctid", " for update skip locked") };
 
 /// Notes lane `$2` as the one that sender `$1` served last; left undone where another transaction holds the sender's
 /// pace: a turn more or less is not worth waiting for, and who waits for nothing is in no deadlock.
@@ -79,23 +95,6 @@ where id in (select cast(value as bigint) from json_each($1)) order by id",
     " for update",
     ""
 );
-
-/// Moves messages whose latest attempt was accepted; `$1` lists `[message, number, …]`. On Postgres the rows are locked in
-/// the order of ids first.
-pub(crate) const ACCEPT_MESSAGES: Sql = Sql {
-    sqlite: "update messages set state = 'accepted', reason = null, lease_id = null, updated_at = $2
-from (select cast(value->>0 as bigint) as id, cast(value->>1 as bigint) as number from json_each($1)) accepted
-where messages.id = accepted.id and messages.attempts = accepted.number
-  and messages.state in ('sending', 'in_doubt', 'unresolved', 'queued', 'claimed')",
-    postgres: "with accepted as (
-  select messages.id from messages
-  join (select cast(value->>0 as bigint) as id, cast(value->>1 as bigint) as number from json_each($1)) wanted
-    on wanted.id = messages.id and wanted.number = messages.attempts
-  where messages.state in ('sending', 'in_doubt', 'unresolved', 'queued', 'claimed')
-  order by messages.id for update of messages)
-update messages set state = 'accepted', reason = null, lease_id = null, updated_at = $2
-from accepted where messages.id = accepted.id",
-};
 
 /// The pace of the senders with ids in `$1`, in the order of ids.
 pub(crate) const LOCK_PACE: Sql = picking!(

@@ -2,21 +2,23 @@
 
 use crate::db::Sql;
 
+mod accept;
 mod clock;
 mod locking;
 
+pub(crate) use accept::{ACCEPT_ATTEMPTS, ACCEPT_MESSAGES};
 pub(crate) use clock::{READ_CLOCK, REANCHOR_SLOTS, RESERVE_SLOTS};
 pub(crate) use locking::{
-    ACCEPT_MESSAGES, CLAIM_AND_START_LANE, CLAIM_EVENTS, CLAIM_JOB, CLAIM_LANE, LOCK_MESSAGES, LOCK_PACE, NOTE_TURN,
-    TAKE_LINE_ITEMS,
+    CLAIM_AND_START_LANE, CLAIM_EVENTS, CLAIM_JOB, CLAIM_LANE, LOCK_MESSAGES, LOCK_PACE, NOTE_TURN, TAKE_LINE_ITEMS,
 };
 
 /// Every statement of this folder, for the test that prepares them all.
 pub(crate) const STATEMENTS: &[(&str, Sql)] = &[
+    ("ACCEPT_MESSAGES", ACCEPT_MESSAGES),
+    ("ACCEPT_ATTEMPTS", Sql { sqlite: ACCEPT_ATTEMPTS, postgres: ACCEPT_ATTEMPTS }),
     ("RESERVE_SLOTS", RESERVE_SLOTS),
     ("REANCHOR_SLOTS", REANCHOR_SLOTS),
     ("READ_CLOCK", READ_CLOCK),
-    ("ACCEPT_MESSAGES", ACCEPT_MESSAGES),
     ("CLAIM_LANE", CLAIM_LANE),
     ("CLAIM_AND_START_LANE", CLAIM_AND_START_LANE),
     ("NOTE_TURN", NOTE_TURN),

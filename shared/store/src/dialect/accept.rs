@@ -1,0 +1,59 @@
+//! What follows from accepted answers, the usual outcome.
+//!
+//! Postgres writes messages and attempts in one statement, which reads the list of them once. SQLite writes one table in a
+//! statement.
+
+use crate::db::Sql;
+
+macro_rules! wanted {
+    () => {
+        "select cast(value->>0 as bigint) as message_id, cast(value->>1 as bigint) as number,
+    value->>2 as provider_message_id, value->>3 as meaning from json_each($1)"
+    };
+}
+
+macro_rules! accept_messages {
+    ($accepted:expr) => {
+        concat!(
+            "update messages set state = 'accepted', reason = null, lease_id = null, updated_at = $2
+from ",
+            $accepted,
+            " accepted
+where messages.id = accepted.message_id and messages.attempts = accepted.number
+  and messages.state in ('sending', 'in_doubt', 'unresolved', 'queued', 'claimed')"
+        )
+    };
+}
+
+macro_rules! accept_attempts {
+    ($accepted:expr) => {
+        concat!(
+            "update attempts set outcome = 'accepted', code = null, meaning = accepted.meaning,
+  provider_message_id = coalesce(accepted.provider_message_id, attempts.provider_message_id),
+  ended_at = coalesce(attempts.ended_at, $2)
+from ",
+            $accepted,
+            " accepted
+where attempts.message_id = accepted.message_id and attempts.number = accepted.number
+  and (attempts.outcome is null or attempts.outcome in ('in_doubt', 'absent', 'accepted', 'not_sent'))"
+        )
+    };
+}
+
+/// Moves messages whose latest attempt was accepted: `$1` lists `[message, number, provider's id, meaning]` in the order of
+/// ids, in which rows are locked on Postgres, messages before attempts as everywhere. There it writes down the attempts,
+/// too.
+pub(crate) const ACCEPT_MESSAGES: Sql = Sql {
+    sqlite: accept_messages!(concat!("(", wanted!(), ")")),
+    postgres: concat!(
+        "with wanted as materialized (",
+        wanted!(),
+        "), noted as (",
+        accept_attempts!("wanted"),
+        ") ",
+        accept_messages!("wanted"),
+    ),
+};
+
+/// Writes down attempts that were accepted, where [`ACCEPT_MESSAGES`] has not done so.
+pub(crate) const ACCEPT_ATTEMPTS: &str = accept_attempts!(concat!("(", wanted!(), ")"));
