@@ -43,6 +43,7 @@ async fn an_ended_process_leaves_doubt_only_where_it_had_started(ledger: TestLed
     assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 0));
     let doubtful = story(store, sending[0].id).await;
     assert_eq!((doubtful.state, doubtful.due_at), (InDoubt, START_MS + LEASE_MS + GRACE_MS));
+    assert!(doubtful.reason.unwrap().starts_with("its worker ended"));
     let waiting = story(store, claimed[0].id).await;
     assert_eq!((waiting.state, waiting.due_at, waiting.attempts.len()), (Queued, START_MS, 0));
     // What the ended process says after all is heard.
@@ -101,7 +102,9 @@ async fn a_send_that_its_living_process_knows_nothing_of_is_in_doubt(ledger: Tes
         ledger.clock().advance_ms(MINUTE_MS);
     }
     assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 1));
-    assert_eq!(state(store, claimed[0].id).await, InDoubt);
+    let doubtful = story(store, claimed[0].id).await;
+    assert_eq!(doubtful.state, InDoubt);
+    assert!(doubtful.reason.unwrap().starts_with("its worker is at work"), "nobody ended");
     courier.accept(&Sending { id: claimed[0].id, attempt }).await;
     assert_eq!(state(store, claimed[0].id).await, Accepted, "what is told after all is heard");
 }
