@@ -193,9 +193,8 @@ impl Store {
             }
             let state: MessageState =
                 message.state.parse().map_err(|error| StoreError::unreadable("a message's state", error))?;
-            // Believed absent and about to be sent again: that it left after all is better knowledge.
-            let believed_absent = attempt.outcome.as_deref() == Some("absent")
-                && matches!(state, MessageState::Queued | MessageState::Claimed);
+            // Believed absent, and about to be sent again or ended since: that it left after all is better knowledge.
+            let believed_absent = attempt.outcome.as_deref() == Some("absent") && state.has_not_left();
             let from = if believed_absent { MessageState::InDoubt } else { state };
             let Some(next) = from.after_receipt(receipt.status) else { continue };
             if matches!(from, MessageState::InDoubt | MessageState::Unresolved) {
