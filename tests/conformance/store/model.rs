@@ -140,7 +140,7 @@ impl Both {
     }
 
     /// The start that a courier asks for.
-    fn request(&self, courier: usize, message: usize, slot: i64) -> StartRequest {
+    fn request(&self, message: usize, slot: i64) -> StartRequest {
         StartRequest {
             message_id: self.ids[message],
             sender_id: self.sender.id,
@@ -172,7 +172,7 @@ impl Both {
             Does::Start { courier, message } => {
                 // Starts are known apart by their slots.
                 self.next_slot += APART_US;
-                let request = self.request(courier, message, self.next_slot);
+                let request = self.request(message, self.next_slot);
                 let (_, writer, lease) = &self.couriers[courier];
                 let started = writer.start(CHANNEL, vec![request]).await.unwrap().remove(&self.ids[message]);
                 let expected = self.model.start(&Rules::REAL, *lease, message, courier as u8);
@@ -188,7 +188,7 @@ impl Both {
                 self.model.give_back(&Rules::REAL, *lease, message, None);
             }
             Does::UndoStart { courier, message } => {
-                let request = self.request(courier, message, self.slots[message][courier]);
+                let request = self.request(message, self.slots[message][courier]);
                 let (_, writer, lease) = &self.couriers[courier];
                 writer.undo_starts(CHANNEL, vec![request]).await.unwrap();
                 self.model.give_back(&Rules::REAL, *lease, message, Some(courier as u8));
