@@ -29,7 +29,7 @@ create table senders (
   rate_per_second bigint,              -- null: unlimited
   state text not null,
   state_reason text,
-  receipts_through bigint not null,    -- start of the latest attempt that a receipt vouched for
+  receipts_through bigint not null,    -- when the latest attempt began that a receipt vouched for: its slot, or its start
   last_receipt_at bigint,
   created_at bigint not null,
   updated_at bigint not null,

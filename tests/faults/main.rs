@@ -1,6 +1,7 @@
 //! What must hold when a worker dies, a service is away or a provider misbehaves.
 #![expect(clippy::expect_used, reason = "a test that cannot go on ends with a clear text")]
 
+mod clock_steps;
 mod disk_full;
 mod killed;
 mod many_at_once;

@@ -11,7 +11,7 @@ use kabar_tests::{
 };
 use serde_json::json;
 
-use crate::support::{WITH_PROVIDER, all_with_provider, asked_for, broadcast, message_is, send, with};
+use crate::support::{self, WITH_PROVIDER, all_with_provider, asked_for, broadcast, message_is, send, with};
 
 /// The provider takes every message over and never says so.
 fn dropped_after() -> Faults {
@@ -41,10 +41,11 @@ async fn a_receipt_settles_what_the_answer_left_open() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_provider_never_got_is_sent_again_once_later_receipts_prove_it() {
-    let fleet = fleet("1s", true, dropped_before()).await;
+    let fleet = fleet("6s", true, dropped_before()).await;
     let lost = fleet.enqueue(send("lost", &phone(0))).await;
     message_is(&fleet, lost, &[MessageState::InDoubt]).await;
     fleet.sandbox.set_faults(Faults::default());
+    support::later().await;
     let later = fleet.enqueue(send("later", &phone(1))).await;
     message_is(&fleet, later, &[MessageState::Delivered, MessageState::Read]).await;
     let story = message_is(&fleet, lost, &WITH_PROVIDER).await;

@@ -5,11 +5,11 @@ use kabar_sandbox::Faults;
 use kabar_tests::{
     FleetOptions, TestFleet,
     fleet::SENDER,
-    guests::{accepted, assert_each_accepted_once},
+    guests::{accepted, assert_each_accepted_once, phone},
     sandbox,
 };
 
-use crate::support::{all_with_provider, broadcast, received, sender_is};
+use crate::support::{all_with_provider, broadcast, later, received, send, sender_is};
 
 async fn fleet(grace: &str, faults: Faults) -> TestFleet {
     let settings = [("doubt.grace", grace), ("courier.park_first", "200ms"), ("courier.retry_first", "100ms")];
@@ -47,21 +47,25 @@ async fn errors_of_the_server_now_and_then_lose_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_of_a_proxy_and_broken_off_ones_are_doubt_that_receipts_settle() {
     let faults = Faults { html_share: 0.2, half_answer_share: 0.2, ..Faults::default() };
-    let fleet = fleet("2s", faults).await;
+    let fleet = fleet("6s", faults).await;
     let job = fleet.enqueue(broadcast("dep-1", 80)).await;
     received(&fleet, 60).await;
-    // The last ones get through, so that later receipts prove which of the first never left.
+    // What comes later gets through, so that its receipts prove which of the first never left.
     fleet.sandbox.set_faults(Faults::default());
+    received(&fleet, 80).await;
+    later().await;
+    let last = fleet.enqueue(send("last", &phone(80))).await;
+    all_with_provider(&fleet, last, 1).await;
     all_with_provider(&fleet, job, 80).await;
-    assert_each_accepted_once(&fleet.sandbox.arrivals(), 80);
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 81);
     assert!(fleet.sandbox.counters().failed > 0);
     fleet.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_is_gone_for_a_moment_is_waited_for() {
-    let mut fleet = fleet("2s", Faults::default()).await;
-    let job = fleet.enqueue(broadcast("dep-1", 150)).await;
+    let mut fleet = fleet("6s", Faults::default()).await;
+    let job = fleet.enqueue(broadcast("dep-1", 400)).await;
     received(&fleet, 40).await;
     let address = fleet.sandbox.address();
     // A sandbox elsewhere stands in for none at all: nobody knows where it listens.
@@ -74,7 +78,7 @@ async fn a_provider_that_is_gone_for_a_moment_is_waited_for() {
     let back = sandbox::start(|config| config.listen = address).await;
     sandbox::report_to(&back, &fleet.gateway());
     std::mem::replace(&mut fleet.sandbox, back).shutdown().await;
-    all_with_provider(&fleet, job, 150).await;
+    all_with_provider(&fleet, job, 400).await;
     let (first, then) = (accepted(&first), accepted(&fleet.sandbox.arrivals()));
     let twice: Vec<_> = then.iter().filter(|(to, times)| **times > 1 || first.contains_key(*to)).collect();
     assert!(twice.is_empty(), "accepted more than once: {twice:?}");

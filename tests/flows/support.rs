@@ -1,6 +1,6 @@
 //! What flows share: people, jobs, and the questions that are asked of a ledger and of a provider.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kabar_domain::{message::MessageState, phone::PhoneNumber};
 use kabar_sandbox::Arrival;
@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 /// How long anything here may take on a machine that builds other things meanwhile. Nothing waits for so long in vain.
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
+
+/// So much later an attempt must be than one whose absence its receipt is to prove.
+const LATER: Duration = Duration::from_millis(2_100);
 
 /// A number as the ledger holds it.
 pub(crate) fn number(text: &str) -> PhoneNumber {
@@ -74,6 +77,12 @@ pub(crate) async fn story(store: &Store, job: i64) -> MessageStory {
 pub(crate) async fn message_is(fleet: &TestFleet, job: i64, states: &[MessageState]) -> MessageStory {
     fleet.counts_where(job, WITHIN, |counts| states.iter().any(|state| counts.get(*state) == 1)).await;
     story(fleet.store(), job).await
+}
+
+/// Waits until what is sent now is enough later than what has been sent so far for its receipt to prove something.
+pub(crate) async fn later() {
+    let began = Instant::now();
+    eventually(WITHIN, async || began.elapsed() > LATER).await;
 }
 
 /// The states in which the provider has a message.

@@ -30,6 +30,9 @@ const IDLE_EVERY: Duration = Duration::from_millis(500);
 const UNLIMITED_HORIZON: Duration = Duration::from_millis(150);
 const UNLIMITED_RATE_MILLI: u64 = 20_000_000;
 
+/// By how much the clocks of two dispatchers may differ, in milliseconds.
+const CLOCKS_DIFFER_MS: u64 = 1_000;
+
 /// One look at every sender with due messages.
 pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let store = &context.store;
@@ -89,17 +92,18 @@ async fn plan(
         Some(rate) => (rate, context.settings.dispatcher.ticket_horizon),
         None => (UNLIMITED_RATE_MILLI, UNLIMITED_HORIZON),
     };
-    let from = sender.ticketed_until.max(now);
-    let ahead_ms = (from - now).unsigned_abs();
     let horizon_ms = u64::try_from(horizon.as_millis()).unwrap_or(u64::MAX);
+    let batch = u64::from(sender.batch_limit.clamp(1, MAX_BATCH_MESSAGES));
+    let most_ms = horizon_ms + (batch * 1_000_000).div_ceil(rate_milli.max(1)) + CLOCKS_DIFFER_MS;
+    let from = reach(sender.ticketed_until, now, most_ms);
+    let ahead_ms = (from - now).unsigned_abs();
     let half = i64::try_from(horizon_ms / 2).unwrap_or(i64::MAX / 2);
     // Whoever takes one of the tickets that are out claims the best messages, also such as have come since. Where none is
     // left to take, messages that came back (forfeited slots, throttles) still find room below the horizon.
     if room == 0 || ahead_ms >= horizon_ms || (ahead_ms > horizon_ms / 2 && tickets_wait) {
-        let refill_at = (sender.ticketed_until - half).max(now + 1);
+        let refill_at = (from - half).max(now + 1);
         return Ok(Plan { tickets: 0, until: sender.ticketed_until, refill_at });
     }
-    let batch = u64::from(sender.batch_limit.clamp(1, MAX_BATCH_MESSAGES));
     // A ticket claims a whole batch: one for a part of it would have couriers claim a backlog long before its time.
     let wanted = ((horizon_ms - ahead_ms) * rate_milli / 1_000_000 / batch).max(1) * batch;
     let waiting = context.store.waiting_messages(sender.sender_id, wanted).await?.max(1);
@@ -109,4 +113,23 @@ async fn plan(
     let until = from + i64::try_from(length_ms).unwrap_or(0);
     tracing::debug!(sender = sender.sender_id, ahead_ms, waiting, tickets, "tickets planned");
     Ok(Plan { tickets, until, refill_at: (until - half).max(now + 1) })
+}
+
+/// How far tickets reach. Further than they ever do, `most_ms` from now, is what remains of a clock that was set back since:
+/// then there may be none, and a surplus one does no harm.
+fn reach(noted: i64, now: i64, most_ms: u64) -> i64 {
+    let is_believable = u64::try_from(noted - now).is_ok_and(|ahead| ahead <= most_ms);
+    if is_believable { noted } else { now }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tickets_that_reach_too_far_are_not_waited_for() {
+        assert_eq!(reach(900, 1_000, 2_000), 1_000, "they are used up");
+        assert_eq!(reach(3_000, 1_000, 2_000), 3_000);
+        assert_eq!(reach(3_001, 1_000, 2_000), 1_000, "the clock was set back");
+    }
 }

@@ -35,6 +35,14 @@ pub enum Decision {
     NotSent,
 }
 
+impl Decision {
+    /// Whether the provider said no for good, so that the message ends.
+    #[must_use]
+    pub const fn is_for_good(self) -> bool {
+        matches!(self, Self::Failed | Self::Blocked | Self::OptedOut | Self::TemplateDisabled)
+    }
+}
+
 /// For whom a decision holds beyond the message itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

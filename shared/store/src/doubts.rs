@@ -3,6 +3,9 @@
 //! No provider here takes an idempotency key, so sending again may send twice. Evidence decides first: a receipt that
 //! names the attempt settles it whenever it comes. After the grace time, receipts for *later* messages of the same sender
 //! without one for this message prove that it never left. Policy decides the rest.
+//!
+//! Which of two attempts is the later one is told by their slots, which one clock gives. A sender without a pace has none,
+//! and its attempts go by the times of the processes that started them.
 
 use kabar_domain::message::MessageState;
 use serde::Serialize;
@@ -20,9 +23,16 @@ const BY_ABSENCE: &str = "sent again: receipts for later messages came, none for
 const BY_POLICY: &str = "sent again: its policy on doubt is resend";
 const BY_PERSON: &str = "sent again: a person says that it did not arrive";
 
+/// By how much an attempt must be later than another to prove anything about it, in milliseconds: by the second that the
+/// clocks of two processes differ at most, once put right by the ledger's, and by a second in which receipts may overtake each
+/// other. Where an attempt seems to lie further ahead than this, some clock is or was wrong.
+pub(crate) const LATER_BY_MS: i64 = 2_000;
+
 statements! {
+    /// What was heard of an attempt that lies ahead of now proves nothing yet: by which clock it does nobody knows.
     DUE = "select messages.id, messages.attempts, messages.job_id,
-  cast(case when senders.receipts_through > attempts.started_at then 1 else 0 end as bigint) as proven_absent
+  cast(case when senders.receipts_through > coalesce(attempts.slot_us / 1000, attempts.started_at) + $3
+    and senders.receipts_through <= $1 + $3 then 1 else 0 end as bigint) as proven_absent
 from messages join senders on senders.id = messages.sender_id
 join attempts on attempts.message_id = messages.id and attempts.number = messages.attempts
 where messages.state = 'in_doubt' and messages.due_at <= $1 order by messages.due_at limit $2";
@@ -71,7 +81,7 @@ impl Store {
     pub async fn settle_doubts(&self, limit: u32) -> StoreResult<DoubtsSettled> {
         use kabar_domain::job::OnDoubt;
         let now = self.now_ms();
-        let due: Vec<(i64, i64, i64, i64)> = self.db.all(DUE, args![now, i64::from(limit)]).await?;
+        let due: Vec<(i64, i64, i64, i64)> = self.db.all(DUE, args![now, i64::from(limit), LATER_BY_MS]).await?;
         let mut settled = DoubtsSettled::default();
         if due.is_empty() {
             return Ok(settled);

@@ -42,7 +42,9 @@ limit $2";
 where id in (select cast(value as bigint) from json_each($1)) and state = 'claimed'
   and (not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $2) or updated_at <= $3)";
     DOUBT = "update messages set state = 'in_doubt', lease_id = null, updated_at = $2, due_at = $3,
-  reason = 'its worker ended between the start of the attempt and its outcome'
+  reason = case when exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $2)
+    then 'its worker is at work, and no outcome of the attempt was written down in ten minutes'
+    else 'its worker ended between the start of the attempt and its outcome' end
 where id in (select cast(value as bigint) from json_each($1)) and state = 'sending'
   and (not exists (select 1 from leases where leases.id = messages.lease_id and leases.expires_at > $2) or updated_at <= $4)";
     HELD = "select (select count(*) from messages where state = 'claimed' and lease_id = $1)

@@ -13,6 +13,7 @@ use crate::{
     SettlePolicy, Settled, Settlement, Store,
     audience::to_json,
     db::{Tx, args, row, statements},
+    doubts::LATER_BY_MS,
     error::{StoreError, StoreResult},
     outcomes::{Source, lock_messages},
 };
@@ -20,7 +21,8 @@ use crate::{
 statements! {
     BY_PROVIDER_ID = "select provider_message_id, message_id, number from attempts
 where provider_message_id in (select value->>'id' from json_each($1))";
-    ATTEMPTS = "select attempts.message_id, attempts.number, attempts.started_at, attempts.outcome,
+    ATTEMPTS = "select attempts.message_id, attempts.number, attempts.outcome,
+  coalesce(attempts.slot_us / 1000, attempts.started_at) as began_at,
   coalesce(attempts.sent_at, attempts.delivered_at, attempts.read_at) as heard_at from attempts
 join (select cast(value->>'message' as bigint) as message_id, cast(value->>'number' as bigint) as number
   from json_each($1)) wanted on wanted.message_id = attempts.message_id and wanted.number = attempts.number";
@@ -38,8 +40,10 @@ where attempts.message_id = marks.message_id and attempts.number = marks.number"
 from (select cast(value->>'id' as bigint) as id, value->>'state' as state from json_each($1)) change
 where messages.id = change.id";
     ADDRESSES = "select id, address from senders where id in (select cast(value as bigint) from json_each($1))";
-    SENDER_HEARD = "update senders set receipts_through = case when receipts_through < $2 then $2 else receipts_through end,
-  last_receipt_at = $3 where id = $1";
+    /// What lies ahead of now was noted by a clock that was wrong, and makes room for what is heard now.
+    SENDER_HEARD = "update senders set last_receipt_at = $3, receipts_through =
+  case when receipts_through < $2 or receipts_through > $4 then $2 else receipts_through end
+where id = $1";
     KEEP_UNMATCHED = "insert into unmatched_receipts (provider_message_id, status, code, sender_address, happened_at,
   received_at)
 select value->>'id', value->>'status', cast(value->>'code' as bigint), value->>'address', cast(value->>'at' as bigint), $2
@@ -120,7 +124,7 @@ row! {
     struct AttemptRow {
         message_id: i64,
         number: i64,
-        started_at: i64,
+        began_at: i64,
         outcome: Option<String>,
         heard_at: Option<i64>,
     }
@@ -180,7 +184,7 @@ impl Store {
                 continue;
             };
             let through = heard.entry(message.sender_id).or_default();
-            *through = (*through).max(attempt.started_at);
+            *through = (*through).max(attempt.began_at);
             if message.attempts != number {
                 if believed_lost(attempt) && receipt.status != ReceiptStatus::Failed {
                     applied.sent_twice.push(message_id);
@@ -189,9 +193,8 @@ impl Store {
             }
             let state: MessageState =
                 message.state.parse().map_err(|error| StoreError::unreadable("a message's state", error))?;
-            // Believed absent and about to be sent again: that it left after all is better knowledge.
-            let believed_absent = attempt.outcome.as_deref() == Some("absent")
-                && matches!(state, MessageState::Queued | MessageState::Claimed);
+            // Believed absent, and about to be sent again or ended since: that it left after all is better knowledge.
+            let believed_absent = attempt.outcome.as_deref() == Some("absent") && state.has_not_left();
             let from = if believed_absent { MessageState::InDoubt } else { state };
             let Some(next) = from.after_receipt(receipt.status) else { continue };
             if matches!(from, MessageState::InDoubt | MessageState::Unresolved) {
@@ -217,7 +220,7 @@ impl Store {
         let mut heard: Vec<(i64, i64)> = heard.into_iter().collect();
         heard.sort_unstable();
         for (sender_id, through) in heard {
-            tx.execute(SENDER_HEARD, args![sender_id, through, now]).await?;
+            tx.execute(SENDER_HEARD, args![sender_id, through, now, now + LATER_BY_MS]).await?;
         }
         Ok(applied)
     }

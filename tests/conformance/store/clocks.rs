@@ -1,5 +1,5 @@
 //! Workers whose clocks are minutes off, and step while messages are sent: nothing is lost and nothing sent twice, as long
-//! as receipts come before the grace time ends by the clock that is furthest ahead.
+//! as receipts come before the grace time ends by the clock that is furthest ahead, or webhooks are out and none comes.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -88,8 +88,10 @@ async fn a_clock_that_steps_back_leaves_nothing_behind(ledger: TestLedger) {
 const STEP_MS: i64 = 15_000;
 /// How far clocks are off at most.
 const MOST_OFF_MS: i64 = 2 * MINUTE_MS;
-/// How late receipts come at most.
+/// How late receipts come at most, while webhooks work.
 const RECEIPT_MS: i64 = MINUTE_MS;
+/// How long webhooks are out at most, more than the grace time; what they had to tell comes afterwards.
+const OUTAGE_MS: i64 = 25 * MINUTE_MS;
 
 /// Two couriers and a janitor, each by a clock of its own, and a provider that counts what it takes.
 struct Fleet {
@@ -101,8 +103,10 @@ struct Fleet {
     /// Outcomes that are known and not yet written down, by courier.
     known: Vec<Vec<(Sending, Outcome)>>,
     taken: HashMap<i64, u32>,
-    /// Receipts with the true time at which they come.
+    /// Receipts with the true time at which they come, all equally late.
     receipts: Vec<(i64, Sending)>,
+    receipts_take: i64,
+    webhooks_out_until: i64,
     now: i64,
     random: fastrand::Rng,
 }
@@ -110,7 +114,8 @@ struct Fleet {
 impl Fleet {
     async fn of(ledger: TestLedger, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let sender = sender(ledger.store(), rate(20)).await;
+        // One message a batch, so that what is sent lies minutes apart.
+        let sender = sender(ledger.store(), rate(1)).await;
         let policies =
             ["auto", "hold"].map(|policy| (policy, with(broadcast(policy, 0..5), json!({"on_doubt": policy}))));
         for (_, job) in policies {
@@ -124,8 +129,22 @@ impl Fleet {
             clocks.push(clock);
         }
         let known = vec![Vec::new(); stores.len()];
-        let (taken, receipts) = (HashMap::new(), Vec::new());
-        Self { ledger, sender, clocks, stores, couriers, known, taken, receipts, now: 0, random }
+        let (taken, receipts, receipts_take) = (HashMap::new(), Vec::new(), random.i64(0..RECEIPT_MS));
+        let (webhooks_out_until, now) = (0, 0);
+        Self {
+            ledger,
+            sender,
+            clocks,
+            stores,
+            couriers,
+            known,
+            taken,
+            receipts,
+            receipts_take,
+            webhooks_out_until,
+            now,
+            random,
+        }
     }
 
     fn one_in(&mut self, many: u8) -> bool {
@@ -144,7 +163,9 @@ impl Fleet {
         if self.one_in(4) {
             return;
         }
-        let mut started = self.couriers[at].start(&self.sender, &claimed).await;
+        // Whatever its own clock says, the pace has one.
+        let slots = requests(&self.sender, &claimed, Some((START_MS + self.now) * 1_000));
+        let mut started = self.couriers[at].writer.start(CHANNEL, slots).await.unwrap();
         for message in claimed {
             let Some(attempt) = started.remove(&message.id) else { continue };
             let sending = Sending { id: message.id, attempt };
@@ -159,8 +180,7 @@ impl Fleet {
         let arrives = !self.one_in(4);
         if arrives {
             *self.taken.entry(sending.id).or_default() += 1;
-            let comes = self.now + self.random.i64(0..RECEIPT_MS);
-            self.receipts.push((comes, sending.clone()));
+            self.receipts.push((self.now + self.receipts_take, sending.clone()));
         }
         // Its process may die before it knows.
         if !self.one_in(5) {
@@ -193,8 +213,12 @@ impl Fleet {
                 self.courier(at).await;
             }
         }
-        let (now, receipts) = (self.now, std::mem::take(&mut self.receipts));
-        let (come, later): (Vec<_>, Vec<_>) = receipts.into_iter().partition(|(at, _)| *at <= now);
+        if self.webhooks_out_until < self.now && self.one_in(12) {
+            self.webhooks_out_until = self.now + self.random.i64(0..OUTAGE_MS);
+        }
+        let (now, works) = (self.now, self.webhooks_out_until < self.now);
+        let receipts = std::mem::take(&mut self.receipts);
+        let (come, later): (Vec<_>, Vec<_>) = receipts.into_iter().partition(|(at, _)| works && *at <= now);
         self.receipts = later;
         let come = come.into_iter().map(|(_, sending)| receipt(&sending, ReceiptStatus::Delivered, START_MS));
         receive(&self.stores[2], come).await;

@@ -1,6 +1,6 @@
 //! Messages of which nobody knows whether they left.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use kabar_domain::{
     message::{
@@ -8,8 +8,9 @@ use kabar_domain::{
         ReceiptStatus,
     },
     outcome::Outcome,
+    pace::Rate,
 };
-use kabar_store::{DoubtsSettled, Store, StoreError};
+use kabar_store::{DoubtsSettled, ManualClock, Sender, Store, StoreError, StoreOptions};
 use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
 use serde_json::json;
 
@@ -22,6 +23,9 @@ on_both_ledgers!(
     a_send_that_its_living_process_knows_nothing_of_is_in_doubt,
     doubt_waits_for_its_grace,
     later_receipts_prove_absence,
+    receipts_of_about_the_same_time_prove_nothing,
+    slots_tell_the_order_whatever_the_processes_clocks_say,
+    a_receipt_for_an_attempt_that_lies_ahead_proves_nothing,
     without_evidence_a_person_decides,
     the_policy_of_the_job_decides,
     a_late_receipt_settles_what_nobody_could,
@@ -30,6 +34,8 @@ on_both_ledgers!(
     doubt_of_a_cancelled_job_is_not_sent_again,
 );
 
+/// So much later an attempt must be than one that its receipt is to prove something about.
+const LATER_MS: i64 = 2_001;
 const GRACE: Duration = Duration::from_millis(GRACE_MS.unsigned_abs());
 
 async fn an_ended_process_leaves_doubt_only_where_it_had_started(ledger: TestLedger) {
@@ -43,6 +49,7 @@ async fn an_ended_process_leaves_doubt_only_where_it_had_started(ledger: TestLed
     assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 0));
     let doubtful = story(store, sending[0].id).await;
     assert_eq!((doubtful.state, doubtful.due_at), (InDoubt, START_MS + LEASE_MS + GRACE_MS));
+    assert!(doubtful.reason.unwrap().starts_with("its worker ended"));
     let waiting = story(store, claimed[0].id).await;
     assert_eq!((waiting.state, waiting.due_at, waiting.attempts.len()), (Queued, START_MS, 0));
     // What the ended process says after all is heard.
@@ -91,7 +98,7 @@ async fn a_claim_that_its_living_process_knows_nothing_of_is_given_back(ledger: 
 /// and no other message to the same people may be sent meanwhile.
 async fn a_send_that_its_living_process_knows_nothing_of_is_in_doubt(ledger: TestLedger) {
     let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
-    let sender = sender(store, kabar_domain::pace::Rate::Unlimited).await;
+    let sender = sender(store, Rate::Unlimited).await;
     planned(store, broadcast("b", 0..1)).await;
     let claimed = courier.claim(&sender).await;
     let attempt = claimed[0].started.clone().unwrap();
@@ -101,7 +108,9 @@ async fn a_send_that_its_living_process_knows_nothing_of_is_in_doubt(ledger: Tes
         ledger.clock().advance_ms(MINUTE_MS);
     }
     assert_eq!(store.rescue(GRACE).await.unwrap(), (0, 1));
-    assert_eq!(state(store, claimed[0].id).await, InDoubt);
+    let doubtful = story(store, claimed[0].id).await;
+    assert_eq!(doubtful.state, InDoubt);
+    assert!(doubtful.reason.unwrap().starts_with("its worker is at work"), "nobody ended");
     courier.accept(&Sending { id: claimed[0].id, attempt }).await;
     assert_eq!(state(store, claimed[0].id).await, Accepted, "what is told after all is heard");
 }
@@ -124,14 +133,20 @@ async fn doubtful(ledger: &TestLedger, on_doubt: &str, evidence: bool) -> Sendin
     let sending = courier.send_one(&sender).await;
     courier.settle(&sending, Outcome::in_doubt("no answer came")).await;
     if evidence {
-        ledger.clock().advance_ms(1);
-        planned(store, send("later", 1)).await;
-        let later = courier.send_one(&sender).await;
-        courier.accept(&later).await;
-        receive(store, [receipt(&later, ReceiptStatus::Sent, START_MS)]).await;
+        ledger.clock().advance_ms(LATER_MS);
+        hear_of_another(store, &sender).await;
     }
     ledger.clock().advance_ms(GRACE_MS);
     sending
+}
+
+/// Another message of the sender is sent by a process, and a receipt comes for it.
+async fn hear_of_another(store: &Store, sender: &Sender) {
+    let courier = Courier::of(store).await;
+    planned(store, send("another", 1)).await;
+    let another = courier.send_one(sender).await;
+    courier.accept(&another).await;
+    receive(store, [receipt(&another, ReceiptStatus::Sent, START_MS)]).await;
 }
 
 async fn later_receipts_prove_absence(ledger: TestLedger) {
@@ -147,6 +162,64 @@ async fn later_receipts_prove_absence(ledger: TestLedger) {
     courier.accept(&again).await;
     assert!(evidence(store, sending.id).await.contains("receipts for later messages"), "it is kept");
     assert_adds_up(store).await;
+}
+
+/// Receipts overtake each other, and clocks of processes differ a little.
+async fn receipts_of_about_the_same_time_prove_nothing(ledger: TestLedger) {
+    let (sender, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    courier.settle(&sending, Outcome::in_doubt("no answer came")).await;
+    ledger.clock().advance_ms(LATER_MS - 1);
+    hear_of_another(store, &sender).await;
+    ledger.clock().advance_ms(GRACE_MS);
+    assert_eq!(store.settle_doubts(10).await.unwrap(), DoubtsSettled { unresolved: 1, ..DoubtsSettled::default() });
+}
+
+/// The one that was heard of left first, by a process whose clock was ahead. That webhooks worked then says nothing about the
+/// one that left after it.
+async fn slots_tell_the_order_whatever_the_processes_clocks_say(ledger: TestLedger) {
+    let store = ledger.store();
+    let sender = sender(store, rate(20)).await;
+    planned(store, send("first", 1)).await;
+    let ahead = ManualClock::at_ms(START_MS + 5 * MINUTE_MS);
+    let ahead = Store::open(&StoreOptions { clock: Arc::new(ahead), ..ledger.options().clone() }).await.unwrap();
+    ahead.check_migrated().await.unwrap();
+    let first = Courier::of(&ahead).await;
+    let claimed = first.claim(&sender).await;
+    let slot = requests(&sender, &claimed, Some(START_MS * 1_000));
+    let attempt = first.writer.start(CHANNEL, slot).await.unwrap().remove(&claimed[0].id).unwrap();
+    let heard = Sending { id: claimed[0].id, attempt };
+    receive(store, [receipt(&heard, ReceiptStatus::Sent, START_MS)]).await;
+
+    ledger.clock().advance_ms(LATER_MS);
+    planned(store, send("second", 2)).await;
+    let second = Courier::of(store).await;
+    let sending = second.send_one(&sender).await;
+    second.settle(&sending, Outcome::in_doubt("no answer came")).await;
+    ledger.clock().advance_ms(GRACE_MS);
+    assert_eq!(store.settle_doubts(10).await.unwrap(), DoubtsSettled { unresolved: 1, ..DoubtsSettled::default() });
+}
+
+/// A clock that was a year ahead for a moment must not prove absence for a year.
+async fn a_receipt_for_an_attempt_that_lies_ahead_proves_nothing(ledger: TestLedger) {
+    let store = ledger.store();
+    let sender = sender(store, rate(20)).await;
+    ledger.clock().advance_ms(365 * DAY_MS);
+    hear_of_another(store, &sender).await;
+    ledger.clock().advance_ms(-365 * DAY_MS);
+    planned(store, broadcast("b", 2..3)).await;
+    let courier = Courier::of(store).await;
+    let sending = courier.send_one(&sender).await;
+    courier.settle(&sending, Outcome::in_doubt("no answer came")).await;
+    ledger.clock().advance_ms(GRACE_MS);
+    assert_eq!(store.settle_doubts(10).await.unwrap(), DoubtsSettled { unresolved: 1, ..DoubtsSettled::default() });
+    // What is heard now counts again.
+    let now = store.now_ms();
+    planned(store, send("now", 3)).await;
+    let courier = Courier::of(store).await;
+    let heard = courier.send_one(&sender).await;
+    receive(store, [receipt(&heard, ReceiptStatus::Sent, now)]).await;
+    assert_eq!(store.sender_by_id(sender.id).await.unwrap().receipts_through, now);
 }
 
 /// Why the message was sent again after its first attempt.

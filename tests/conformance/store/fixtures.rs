@@ -149,6 +149,7 @@ pub(super) async fn assert_adds_up(store: &Store) {
 
 /// A worker process that sends: a lease and the writer under it.
 pub(super) struct Courier {
+    pub(super) store: Store,
     pub(super) lease: LeaseId,
     pub(super) writer: WriterHandle,
 }
@@ -165,7 +166,7 @@ impl Courier {
         let length = Duration::from_millis(LEASE_MS.unsigned_abs());
         let lease = store.take_lease("host:1", &["courier"], length).await.unwrap().id;
         let (_, writer) = Writer::spawn(store.clone(), lease, policy(), |_, _| {});
-        Self { lease, writer }
+        Self { store: store.clone(), lease, writer }
     }
 
     pub(super) async fn claim(&self, sender: &Sender) -> Vec<Claimed> {
@@ -174,7 +175,13 @@ impl Courier {
 
     /// Starts what was claimed; the attempts by message.
     pub(super) async fn start(&self, sender: &Sender, claimed: &[Claimed]) -> HashMap<i64, Started> {
-        self.writer.start(CHANNEL, requests(sender, claimed)).await.unwrap()
+        self.writer.start(CHANNEL, self.requests(sender, claimed)).await.unwrap()
+    }
+
+    /// Its slots are the time at which it asks.
+    fn requests(&self, sender: &Sender, claimed: &[Claimed]) -> Vec<StartRequest> {
+        let slot_us = sender.rate.limit().map(|_| self.store.now_ms() * 1_000);
+        requests(sender, claimed, slot_us)
     }
 
     pub(super) async fn give_back(&self, claimed: &[Claimed]) {
@@ -183,7 +190,7 @@ impl Courier {
 
     /// Takes back starts of which it does not know whether they hold.
     pub(super) async fn undo(&self, sender: &Sender, claimed: &[Claimed]) {
-        self.writer.undo_starts(CHANNEL, requests(sender, claimed)).await.unwrap();
+        self.writer.undo_starts(CHANNEL, self.requests(sender, claimed)).await.unwrap();
     }
 
     /// Claims a batch and starts all of it, in the batch's order.
@@ -211,12 +218,12 @@ impl Courier {
     }
 }
 
-pub(super) fn requests(sender: &Sender, claimed: &[Claimed]) -> Vec<StartRequest> {
+pub(super) fn requests(sender: &Sender, claimed: &[Claimed], slot_us: Option<i64>) -> Vec<StartRequest> {
     let request = |message: &Claimed| StartRequest {
         message_id: message.id,
         sender_id: sender.id,
         recipient_id: message.recipient_id,
-        slot_us: Some(1),
+        slot_us,
     };
     claimed.iter().map(request).collect()
 }

@@ -2,7 +2,7 @@
 //! same states after each.
 //!
 //! What the checker of that crate proves of the model is so proven of the code. On the way it shows of the real ledger
-//! that the counts add up after every operation, and that what is done moves by receipts alone and only forward.
+//! that the counts add up after every operation, and that what is done moves by evidence alone and only forward.
 
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ const GRACE: Duration = Duration::from_secs(1_000 * 3_600);
 const LEASE: Duration = Duration::from_secs(1_000_000 * 3_600);
 /// After this long, claims and attempts that nothing came of are old, in milliseconds.
 const OLD_MS: i64 = 600_000;
+
+/// How far apart slots are: more than receipts need to prove that an earlier attempt is absent.
+const APART_US: i64 = 3_000_000;
 
 /// One operation.
 #[derive(Debug, Clone)]
@@ -88,6 +91,9 @@ struct Both {
     couriers: Vec<(LeaseId, WriterHandle, usize)>,
     /// What each attempt carries along, by message.
     carried: Vec<Vec<Started>>,
+    /// The slot of each courier's latest start, by message.
+    slots: Vec<[i64; 2]>,
+    next_slot: i64,
     model: Ledger,
 }
 
@@ -114,8 +120,9 @@ impl Both {
         }
         let model = Ledger::new(POLICIES.map(Message::waiting).to_vec(), 0);
         let carried = vec![Vec::new(); ids.len()];
-        let recipients = vec![0; ids.len()];
-        let mut both = Self { sender, ids, recipients, couriers: Vec::new(), carried, model, real };
+        let (recipients, slots) = (vec![0; ids.len()], vec![[0; 2]; ids.len()]);
+        let next_slot = START_MS * 1_000;
+        let mut both = Self { sender, ids, recipients, couriers: Vec::new(), carried, slots, next_slot, model, real };
         for _ in 0..2 {
             let courier = both.courier().await;
             both.couriers.push(courier);
@@ -132,13 +139,13 @@ impl Both {
         (lease, writer, self.model.leases.len() - 1)
     }
 
-    /// The start that a courier asks for; no two couriers have the same slot.
-    fn request(&self, courier: usize, message: usize) -> StartRequest {
+    /// The start that a courier asks for.
+    fn request(&self, message: usize, slot: i64) -> StartRequest {
         StartRequest {
             message_id: self.ids[message],
             sender_id: self.sender.id,
             recipient_id: self.recipients[message],
-            slot_us: Some(courier as i64),
+            slot_us: Some(slot),
         }
     }
 
@@ -152,7 +159,6 @@ impl Both {
 
     async fn both_do(&mut self, does: Does) {
         let store = self.real.store().clone();
-        // Starts are known apart by their times.
         self.real.clock().advance_ms(2);
         match does {
             Does::Claim { courier } => {
@@ -164,11 +170,16 @@ impl Both {
                 self.model.claim(*lease);
             }
             Does::Start { courier, message } => {
-                let request = self.request(courier, message);
+                // Starts are known apart by their slots.
+                self.next_slot += APART_US;
+                let request = self.request(message, self.next_slot);
                 let (_, writer, lease) = &self.couriers[courier];
                 let started = writer.start(CHANNEL, vec![request]).await.unwrap().remove(&self.ids[message]);
                 let expected = self.model.start(&Rules::REAL, *lease, message, courier as u8);
                 assert_eq!(started.as_ref().map(|attempt| attempt.number as usize), expected);
+                if started.is_some() {
+                    self.slots[message][courier] = self.next_slot;
+                }
                 self.carried[message].extend(started);
             }
             Does::GiveBack { courier, message } => {
@@ -177,7 +188,7 @@ impl Both {
                 self.model.give_back(&Rules::REAL, *lease, message, None);
             }
             Does::UndoStart { courier, message } => {
-                let request = self.request(courier, message);
+                let request = self.request(message, self.slots[message][courier]);
                 let (_, writer, lease) = &self.couriers[courier];
                 writer.undo_starts(CHANNEL, vec![request]).await.unwrap();
                 self.model.give_back(&Rules::REAL, *lease, message, Some(courier as u8));
@@ -216,7 +227,7 @@ impl Both {
                 let attempt = self.carried[message][number - 1].clone();
                 let sending = Sending { id: self.ids[message], attempt };
                 receive(&store, [receipt(&sending, status, START_MS)]).await;
-                self.model.receipt(message, number, status);
+                self.model.receipt(&Rules::REAL, message, number, status);
             }
             Does::Settle { .. } | Does::Receipt { .. } => {}
             Does::Cancel { message } => {
@@ -260,11 +271,13 @@ fn states_of(model: &Ledger) -> Vec<MessageState> {
     model.messages.iter().map(|message| message.state).collect()
 }
 
-/// What is done moves only by a receipt, and only to what a receipt tells.
+/// What is done moves only by a receipt, and only to what it tells; and by an answer where it is held not to have left.
 fn assert_no_way_back(before: &[MessageState], after: &[MessageState], does: &Does) {
     for (before, after) in before.iter().zip(after).filter(|(before, after)| before != after) {
         let by_receipt = matches!(does, Does::Receipt { status, .. } if status.state() == *after);
-        assert!(before.phase() != Phase::Done || by_receipt, "{before} became {after} by {does:?}");
+        let by_answer = matches!(does, Does::Settle { came: Came::Accepted, .. }) && *after == MessageState::Accepted;
+        let told = by_receipt || (by_answer && before.has_not_left());
+        assert!(before.phase() != Phase::Done || told, "{before} became {after} by {does:?}");
     }
 }
 

@@ -2,11 +2,15 @@
 
 use kabar_domain::{
     message::{
-        MessageState::{self, Accepted, Blocked, Delivered, Failed, InDoubt, Queued, Read, Sending as InSending, Sent},
+        MessageState::{
+            self, Accepted, Blocked, Cancelled, Delivered, Expired, Failed, InDoubt, Queued, Read,
+            Sending as InSending, Sent, Skipped,
+        },
         ReceiptStatus,
     },
     outcome::{Decision, Outcome, Scope},
     report::{Inbound, Notice, Receipt, Report, TemplateChange},
+    sender::Channel,
     template::Template,
 };
 use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
@@ -26,6 +30,9 @@ on_both_ledgers!(
     a_receipt_settles_doubt,
     a_receipt_calls_back_what_was_believed_absent,
     a_failure_calls_back_what_was_believed_absent,
+    a_receipt_tells_of_what_ended_while_it_was_believed_absent,
+    a_failure_of_what_ended_while_it_was_believed_absent_is_told_and_not_tried_again,
+    a_late_answer_tells_of_what_ended_while_it_was_believed_absent,
     a_receipt_for_what_was_sent_again_is_told_of_once,
     a_kept_receipt_settles_no_other_senders_message,
     a_kept_failure_ends_its_message_with_a_reason,
@@ -192,6 +199,71 @@ async fn a_receipt_calls_back_what_was_believed_absent(ledger: TestLedger) {
     receive(store, [receipt(&sending, ReceiptStatus::Sent, LATER)]).await;
     assert_eq!(state(store, sending.id).await, Sent);
     assert!(courier.start(&sender, &claimed).await.is_empty(), "it is not sent twice");
+    assert_adds_up(store).await;
+}
+
+/// How a message may end that waits to be sent again: a person cancels it, its time runs out, its recipient is blocked.
+const ENDS: [MessageState; 3] = [Cancelled, Expired, Skipped];
+
+/// Messages of which one attempt each was believed absent, and which then ended in these states.
+async fn believed_absent_and_ended(ledger: &TestLedger) -> Vec<(MessageState, Sending)> {
+    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    let sender = sender(store, rate(20)).await;
+    for (number, state) in ENDS.into_iter().enumerate() {
+        let expires = (state == Expired).then(|| instant(START_MS + 2 * GRACE_MS));
+        let job = with(send(state.as_str(), number as u64), json!({"on_doubt": "resend", "expires_at": expires}));
+        planned(store, job).await;
+    }
+    let sending = courier.send(&sender).await;
+    for one in &sending {
+        courier.settle(one, Outcome::in_doubt("no answer came")).await;
+    }
+    ledger.clock().advance_ms(GRACE_MS);
+    assert_eq!(store.settle_doubts(10).await.unwrap().resent, 3);
+    store.cancel_reminder(TENANT, Cancelled.as_str(), "paid").await.unwrap();
+    store.block(TENANT, &phone(2), Channel::Whatsapp, "asked by phone").await.unwrap();
+    ledger.clock().advance_ms(GRACE_MS);
+    assert_eq!(store.expire_messages(10).await.unwrap(), 1);
+    let ended: Vec<_> = ENDS.into_iter().zip(sending).collect();
+    for (end, one) in &ended {
+        assert_eq!(state(store, one.id).await, *end);
+    }
+    ended
+}
+
+async fn a_receipt_tells_of_what_ended_while_it_was_believed_absent(ledger: TestLedger) {
+    let store = ledger.store();
+    for (end, sending) in believed_absent_and_ended(&ledger).await {
+        let applied = receive(store, [receipt(&sending, ReceiptStatus::Sent, LATER)]).await;
+        let after = story(store, sending.id).await;
+        assert_eq!((after.state, after.reason), (Sent, None), "it was {end}");
+        assert!(applied.sent_twice.is_empty(), "it was sent once");
+        receive(store, [receipt(&sending, ReceiptStatus::Delivered, LATER)]).await;
+        assert_eq!(state(store, sending.id).await, Delivered);
+    }
+    assert_adds_up(store).await;
+}
+
+async fn a_failure_of_what_ended_while_it_was_believed_absent_is_told_and_not_tried_again(ledger: TestLedger) {
+    let store = ledger.store();
+    for (end, sending) in believed_absent_and_ended(&ledger).await {
+        let failed = |decision| Receipt {
+            outcome: Some(outcome(decision, Scope::Message)),
+            ..receipt(&sending, ReceiptStatus::Failed, LATER)
+        };
+        receive(store, [failed(Decision::Retry)]).await;
+        assert_eq!(state(store, sending.id).await, end);
+    }
+    assert_adds_up(store).await;
+}
+
+async fn a_late_answer_tells_of_what_ended_while_it_was_believed_absent(ledger: TestLedger) {
+    let ended = believed_absent_and_ended(&ledger).await;
+    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    for (end, sending) in ended {
+        courier.accept(&sending).await;
+        assert_eq!(state(store, sending.id).await, Accepted, "it was {end}");
+    }
     assert_adds_up(store).await;
 }
 

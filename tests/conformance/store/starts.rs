@@ -7,7 +7,7 @@ use kabar_domain::{
     outcome::{Decision, Outcome, Scope},
     sender::Channel,
 };
-use kabar_store::{Claimed, Sender, StartRequest};
+use kabar_store::{Claimed, Sender};
 use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
 use serde_json::json;
 
@@ -268,7 +268,7 @@ async fn one_of_two_starts(ledger: &TestLedger, winner: usize) {
     let message = batches[0][0].id;
     assert_eq!(courier.start(&sender, &batches[winner]).await.len(), 1);
     let loser = &batches[1 - winner];
-    let refused = vec![StartRequest { slot_us: Some(7), ..requests(&sender, loser)[0] }];
+    let refused = requests(&sender, loser, Some(7));
     assert!(courier.writer.start(CHANNEL, refused.clone()).await.unwrap().is_empty());
     courier.writer.undo_starts(CHANNEL, refused).await.unwrap();
     courier.give_back(loser).await;

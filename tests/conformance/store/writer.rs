@@ -38,7 +38,7 @@ async fn couriers_share_commits_and_each_gets_its_own(ledger: TestLedger) {
         let sender = store.add_sender(TENANT, &new_sender(&name, rate(20))).await.unwrap();
         let job = with(broadcast(&name, 0..20), serde_json::json!({"sender": name}));
         let job_id = planned(store, job).await;
-        let courier = Courier { lease, writer: handle.clone() };
+        let courier = Courier { store: store.clone(), lease, writer: handle.clone() };
         couriers.push(tokio::spawn(async move {
             let sending = courier.send(&sender).await;
             for one in &sending {
@@ -64,7 +64,7 @@ async fn what_was_asked_is_written_before_the_writer_ends(ledger: TestLedger) {
     let job_id = planned(store, broadcast("b", 0..20)).await;
     let lease = store.take_lease("host:1", &["courier"], Duration::from_secs(30)).await.unwrap().id;
     let (writer, handle) = Writer::spawn(store.clone(), lease, policy(), |_, _| {});
-    let courier = Courier { lease, writer: handle };
+    let courier = Courier { store: store.clone(), lease, writer: handle };
     let asked = courier.send(&sender).await.into_iter().map(|one| {
         let (handle, outcome) = (courier.writer.clone(), Outcome::accepted(provider_id(&one)));
         tokio::spawn(async move { handle.settle(vec![settlement(&one, outcome)]).await })

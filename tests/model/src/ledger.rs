@@ -28,6 +28,8 @@ pub struct Rules {
     pub old_claims_end: bool,
     /// What is being sent under a lease that holds and has no outcome for long comes into doubt.
     pub old_sending_doubts: bool,
+    /// Evidence that an attempt left moves its message also where that has ended as not sent.
+    pub evidence_moves_the_ended: bool,
 }
 
 impl Rules {
@@ -41,7 +43,14 @@ impl Rules {
         starts_are_known_by_slot: true,
         old_claims_end: true,
         old_sending_doubts: true,
+        evidence_moves_the_ended: true,
     };
+
+    /// Whether a message in this state moves once its latest attempt is known to have left.
+    fn moves_by_evidence(self, state: MessageState) -> bool {
+        let waits = matches!(state, MessageState::Queued | MessageState::Claimed);
+        waits || (self.evidence_moves_the_ended && state.has_not_left())
+    }
 }
 
 /// What an attempt came to.
@@ -219,13 +228,15 @@ impl Ledger {
 
     /// `settle` (`outcomes.rs`) with the rule of `outcomes/decide.rs` for answers, and the short way of accepted ones.
     pub fn settle(&mut self, rules: &Rules, lease: LeaseIndex, id: usize, number: usize, came: Came) {
-        use MessageState::{Claimed, InDoubt, Queued, Sending, Unresolved};
+        use MessageState::{InDoubt, Sending, Unresolved};
         if !rules.late_outcomes_count && !self.leases[lease] {
             return;
         }
         let message = &mut self.messages[id];
         let may_move = match came {
-            Came::Accepted => matches!(message.state, Sending | InDoubt | Unresolved | Queued | Claimed),
+            Came::Accepted => {
+                matches!(message.state, Sending | InDoubt | Unresolved) || rules.moves_by_evidence(message.state)
+            }
             Came::InDoubt => message.state == Sending,
             _ => matches!(message.state, Sending | InDoubt | Unresolved),
         };
@@ -313,15 +324,14 @@ impl Ledger {
     }
 
     /// `apply_receipts_in` (`receipts.rs`) for one receipt that names its attempt.
-    pub fn receipt(&mut self, id: usize, number: usize, status: ReceiptStatus) {
+    pub fn receipt(&mut self, rules: &Rules, id: usize, number: usize, status: ReceiptStatus) {
         let message = &mut self.messages[id];
         let Some(attempt) = message.attempts.get(number - 1) else { return };
         self.heard_through = self.heard_through.max(attempt.started);
         if number != message.latest() {
             return;
         }
-        let believed_absent =
-            attempt.came == Some(Came::Absent) && matches!(message.state, MessageState::Queued | MessageState::Claimed);
+        let believed_absent = attempt.came == Some(Came::Absent) && rules.moves_by_evidence(message.state);
         let from = if believed_absent { MessageState::InDoubt } else { message.state };
         if let Some(next) = from.after_receipt(status) {
             message.moves(next);

@@ -20,7 +20,7 @@ from ",
             $accepted,
             " accepted
 where messages.id = accepted.message_id and messages.attempts = accepted.number
-  and messages.state in ('sending', 'in_doubt', 'unresolved', 'queued', 'claimed')"
+  and messages.state in ('sending', 'in_doubt', 'unresolved', 'queued', 'claimed', 'skipped', 'cancelled', 'expired')"
         )
     };
 }

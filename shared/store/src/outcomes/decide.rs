@@ -97,16 +97,18 @@ pub(super) fn decide(
 
 /// Whether a decision from `source` may move a message out of `state`.
 fn may_move(state: MessageState, decision: Decision, source: Source) -> bool {
-    use MessageState::{Accepted, Claimed, InDoubt, Queued, Sending, Sent, Unresolved};
+    use MessageState::{Accepted, Cancelled, Claimed, Expired, InDoubt, Queued, Sending, Sent, Skipped, Unresolved};
     match source {
-        // Waiting again though its latest attempt is this one: it was rescued or about to be sent again. That the provider
-        // has it is better knowledge.
+        // Waiting again, or ended, though its latest attempt is this one: it was rescued or about to be sent again. That the
+        // provider has it is better knowledge.
         Source::Answer if decision == Decision::Accepted => {
-            matches!(state, Sending | InDoubt | Unresolved | Queued | Claimed)
+            matches!(state, Sending | InDoubt | Unresolved) || state.has_not_left()
         }
         Source::Answer if decision == Decision::InDoubt => state == Sending,
         Source::Answer => matches!(state, Sending | InDoubt | Unresolved),
-        // Receipts come here for waiting messages only where the attempt was believed absent.
+        // Receipts come here for messages that wait or ended before they left only where the attempt was believed absent. What
+        // has ended is not tried again.
+        Source::Receipt if matches!(state, Cancelled | Expired | Skipped) => decision.is_for_good(),
         Source::Receipt => matches!(state, Sending | InDoubt | Unresolved | Accepted | Sent | Queued | Claimed),
     }
 }
@@ -168,13 +170,26 @@ mod tests {
     }
 
     #[test]
+    fn what_ended_before_it_left_is_not_tried_again_for_a_receipt() {
+        for state in [MessageState::Cancelled, MessageState::Expired, MessageState::Skipped] {
+            assert_eq!(decided(state, Decision::Failed, Source::Receipt), Some(MessageState::Failed));
+            assert_eq!(decided(state, Decision::Blocked, Source::Receipt), Some(MessageState::Blocked));
+            for decision in [Decision::Retry, Decision::Throttled, Decision::TemplatePaused, Decision::Halt] {
+                assert_eq!(decided(state, decision, Source::Receipt), None, "{state} after {decision:?}");
+            }
+        }
+    }
+
+    #[test]
     fn late_answers_do_not_undo_what_receipts_told() {
-        for state in [MessageState::Sent, MessageState::Delivered, MessageState::Read, MessageState::Cancelled] {
+        for state in [MessageState::Sent, MessageState::Delivered, MessageState::Read] {
             assert_eq!(decided(state, Decision::Accepted, Source::Answer), None);
             assert_eq!(decided(state, Decision::InDoubt, Source::Answer), None);
         }
         assert_eq!(decided(MessageState::Queued, Decision::Accepted, Source::Answer), Some(MessageState::Accepted));
         assert_eq!(decided(MessageState::Queued, Decision::Throttled, Source::Answer), None);
+        assert_eq!(decided(MessageState::Cancelled, Decision::Accepted, Source::Answer), Some(MessageState::Accepted));
+        assert_eq!(decided(MessageState::Cancelled, Decision::InDoubt, Source::Answer), None);
         let old = Facts { is_latest: false, ..facts(MessageState::Sending) };
         let outcome = Outcome::accepted("wamid");
         assert_eq!(decide(&old, &outcome, Source::Answer, &SettlePolicy::default(), 0, 0.5), None);

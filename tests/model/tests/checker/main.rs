@@ -22,6 +22,7 @@ const TWO_PROCESSES: Worlds = Worlds {
     receipts_in_time: true,
     requests_end_in_time: true,
     stops: false,
+    most_attempts: usize::MAX,
 };
 
 /// One process, two batches of which wait for their slots at the same time.
@@ -46,6 +47,14 @@ fn breaks(promise: &'static str, worlds: Worlds) {
     let checked = check(worlds, HasDiscoveries::AnyOf([promise].into()));
     let path = checked.discovery(promise).unwrap_or_else(|| panic!("nothing breaks this: {promise}"));
     println!("{promise}, broken:\n{}", told(&path));
+}
+
+/// This promise holds in every world, though others may not.
+fn keeps(promise: &'static str, worlds: Worlds) {
+    let checked = check(worlds, HasDiscoveries::AnyOf([promise].into()));
+    if let Some(path) = checked.discovery(promise) {
+        panic!("not so: {promise}\n{}", told(&path));
+    }
 }
 
 fn told(path: &Path<World, Happens>) -> String {
@@ -138,6 +147,23 @@ fn broken_a_start_that_does_not_look_again() {
 fn broken_a_give_back_of_what_another_batch_is_sending() {
     let rules = Rules { starts_are_known_by_slot: false, ..Rules::REAL };
     breaks(promises::NOTHING_TWICE, Worlds { rules, ..ONE_PROCESS });
+}
+
+/// Cancelled while it waited to be sent again, and then it turns out to have been sent.
+#[test]
+fn broken_an_end_that_evidence_does_not_move() {
+    let rules = Rules { evidence_moves_the_ended: false, ..Rules::REAL };
+    let late = Worlds { receipts_in_time: false, stops: true, misfortunes: 2, ..TWO_PROCESSES };
+    breaks(promises::RECEIPTS_SHOW, Worlds { rules, ..late });
+}
+
+/// However late a receipt comes, and whatever became of the message meanwhile.
+#[test]
+fn late_receipts_show() {
+    let late = Worlds { receipts_in_time: false, stops: true, couriers: &[0], misfortunes: 0, ..TWO_PROCESSES };
+    // Where receipts are late, a message may be sent again and again.
+    let late = Worlds { most_attempts: 2, ..late };
+    keeps(promises::RECEIPTS_SHOW, late);
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub(super) const NOTHING_TWICE: &str = "nothing is taken twice, and what was tak
 pub(super) const NOTHING_INVENTED: &str = "what is said to have been taken over was";
 pub(super) const STOPPED_IS_STOPPED: &str = "what was cancelled or blocked is not started any more";
 pub(super) const EVIDENCE_COUNTS: &str = "an acceptance that was reported, however late, counts";
+pub(super) const RECEIPTS_SHOW: &str = "what a receipt told of the latest attempt shows";
 pub(super) const A_WAY_FORWARD: &str = "who holds a message knows of it, or somebody takes it from them";
 pub(super) const EVERYTHING_ENDS: &str = "every message ends or waits for a person";
 
@@ -33,6 +34,12 @@ pub(super) fn all() -> Vec<Property<Worlds>> {
             world.each().all(|(id, message)| {
                 let reported = world.reported[id].is_some_and(|number| number == message.latest());
                 !reported || message.state.phase() == Phase::Done
+            })
+        }),
+        Property::always(RECEIPTS_SHOW, |_, world: &World| {
+            world.each().all(|(id, message)| {
+                let told = world.requests[id].last() == Some(&Request::Taken { vouched: true });
+                !told || matches!(message.state, MessageState::Sent | MessageState::Delivered)
             })
         }),
         Property::always(A_WAY_FORWARD, has_a_way_forward),

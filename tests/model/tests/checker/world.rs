@@ -26,6 +26,8 @@ pub(super) struct Worlds {
     pub(super) requests_end_in_time: bool,
     /// Whether messages may be cancelled and recipients blocked.
     pub(super) stops: bool,
+    /// How many attempts of a message are looked at, where nothing else ends them.
+    pub(super) most_attempts: usize,
 }
 
 /// One state of everything.
@@ -408,7 +410,7 @@ impl Worlds {
             Happens::SettleDoubts => world.ledger.settle_doubts(),
             Happens::Receipt { message, number, status } => {
                 world.requests[message][number - 1] = Request::Taken { vouched: true };
-                world.ledger.receipt(message, number, status);
+                world.ledger.receipt(rules, message, number, status);
             }
             Happens::LaterReceipt => world.ledger.hear_of_a_later_one(),
             Happens::Cancel { message } => {
@@ -470,6 +472,10 @@ impl Model for Worlds {
             next.misfortunes_left -= 1;
         }
         Some(next)
+    }
+
+    fn within_boundary(&self, world: &World) -> bool {
+        world.each().all(|(_, message)| message.latest() <= self.most_attempts)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

@@ -112,7 +112,7 @@ const fn state_words(state: MessageState) -> &'static str {
         MessageState::Read => "the person has read it",
         MessageState::Failed => "it did not arrive and will not",
         MessageState::Blocked => "refused, and the person is now blocked",
-        MessageState::Skipped => "it was never tried",
+        MessageState::Skipped => "it was not sent",
         MessageState::Cancelled => "it was taken back before it left",
         MessageState::Expired => "its time ran out before it left",
     }
