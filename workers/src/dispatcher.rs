@@ -33,14 +33,20 @@ const UNLIMITED_RATE_MILLI: u64 = 20_000_000;
 /// By how much the clocks of two dispatchers may differ, in milliseconds.
 const CLOCKS_DIFFER_MS: u64 = 1_000;
 
+/// No ticket is worth more than a second of sending, so none reaches further than this beyond the horizon, in
+/// milliseconds.
+const TICKET_MOST_MS: i64 = 1_000;
+
 /// One look at every sender with due messages.
 pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let store = &context.store;
     store.raise_rates().await?;
-    let (senders, unparked_at) = store.due_senders().await?;
+    // Who has tickets for the whole horizon gets none, whatever waits; with many senders that is most of them.
+    let horizon_ms = millis(context.settings.dispatcher.ticket_horizon);
+    let (senders, others_at) = store.due_senders(horizon_ms..horizon_ms + TICKET_MOST_MS).await?;
     let now = store.now_ms();
     let due: Vec<&DueSender> = senders.iter().filter(|sender| sender.next_due <= now).collect();
-    let soonest = senders.iter().map(|sender| sender.next_due).filter(|due| *due > now).chain(unparked_at).min();
+    let soonest = senders.iter().map(|sender| sender.next_due).filter(|due| *due > now).chain(others_at).min();
     let until_soonest = soonest.map_or(IDLE_EVERY, |at| Duration::from_millis((at - now).max(1).unsigned_abs()));
     if due.is_empty() {
         return Ok(Next::Bell(Topic::Messages, until_soonest.min(IDLE_EVERY)));
@@ -92,7 +98,7 @@ async fn plan(
         Some(rate) => (rate, context.settings.dispatcher.ticket_horizon),
         None => (UNLIMITED_RATE_MILLI, UNLIMITED_HORIZON),
     };
-    let horizon_ms = u64::try_from(horizon.as_millis()).unwrap_or(u64::MAX);
+    let horizon_ms = millis(horizon).unsigned_abs();
     let batch = u64::from(sender.batch_limit.clamp(1, MAX_BATCH_MESSAGES));
     let most_ms = horizon_ms + (batch * 1_000_000).div_ceil(rate_milli.max(1)) + CLOCKS_DIFFER_MS;
     let from = reach(sender.ticketed_until, now, most_ms);
@@ -113,6 +119,10 @@ async fn plan(
     let until = from + i64::try_from(length_ms).unwrap_or(0);
     tracing::debug!(sender = sender.sender_id, ahead_ms, waiting, tickets, "tickets planned");
     Ok(Plan { tickets, until, refill_at: (until - half).max(now + 1) })
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
 /// How far tickets reach. Further than they ever do, `most_ms` from now, is what remains of a clock that was set back since:

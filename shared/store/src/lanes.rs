@@ -4,7 +4,7 @@
 //! reminders, which share one lane per priority). The index on waiting messages begins with sender and lane, so the lanes
 //! of a sender and when each falls due are read by a few look-ups, however many messages wait.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use kabar_domain::job::Priority;
 
@@ -62,7 +62,9 @@ limit $2";
     SENDERS = "select senders.id, senders.rate_per_second, pace.effective_rate_milli, pace.ticketed_until
 from senders join pace on pace.sender_id = senders.id
 where senders.state = 'active' and pace.parked_until <= $1
+  and (pace.ticketed_until < $2 or pace.ticketed_until >= $3)
   and exists (select 1 from messages where messages.state = 'queued' and messages.sender_id = senders.id)";
+    COVERED_UNTIL = "select min(ticketed_until) from pace where ticketed_until >= $1 and ticketed_until < $2";
     NEXT_UNPARKED = "select min(pace.parked_until) from senders join pace on pace.sender_id = senders.id
 where senders.state = 'active' and pace.parked_until > $1
   and exists (select 1 from messages where messages.state = 'queued' and messages.sender_id = senders.id)";
@@ -95,14 +97,16 @@ row! {
 }
 
 impl Store {
-    /// The senders that may send now and have messages waiting, with when the next falls due; and when the first parked
-    /// one may send again.
+    /// The senders that may send now and have messages waiting, with when the next falls due; and when to look at others:
+    /// when the first parked one may send again, or tickets of the first that has enough of them reach into `enough_for` no
+    /// more. Those whose tickets reach that far from now, in milliseconds, are not looked at.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub async fn due_senders(&self) -> StoreResult<(Vec<DueSender>, Option<i64>)> {
+    pub async fn due_senders(&self, enough_for: Range<i64>) -> StoreResult<(Vec<DueSender>, Option<i64>)> {
         let now = self.now_ms();
-        let rows: Vec<SenderRow> = self.db.all(SENDERS, args![now]).await?;
+        let covered = now + enough_for.start..now + enough_for.end;
+        let rows: Vec<SenderRow> = self.db.all(SENDERS, args![now, covered.start, covered.end]).await?;
         let mut due = Vec::with_capacity(rows.len());
         for row in rows {
             let lanes: Vec<(i64, i64)> = self.db.all(LANES, args![row.id, MOST_LANES, now]).await?;
@@ -118,7 +122,9 @@ impl Store {
             });
         }
         let unparked: Option<(Option<i64>,)> = self.db.optional(NEXT_UNPARKED, args![now]).await?;
-        Ok((due, unparked.and_then(|(at,)| at)))
+        let until: Option<(Option<i64>,)> = self.db.optional(COVERED_UNTIL, args![covered.start, covered.end]).await?;
+        let uncovered = until.and_then(|(until,)| until).map(|until| until - enough_for.start);
+        Ok((due, unparked.and_then(|(at,)| at).into_iter().chain(uncovered).min()))
     }
 
     /// How many messages of a sender wait, counted up to `most`.

@@ -61,7 +61,7 @@ async fn a_paused_broadcast_gives_back_and_goes_on(ledger: TestLedger) {
     assert_eq!((counts.get(InSending), counts.get(Claimed), counts.get(Queued)), (2, 0, 3));
     courier.settle(&sending[0], outcome(Decision::NotSent, Scope::Message)).await;
     assert!(courier.claim(&sender).await.is_empty());
-    assert!(store.due_senders().await.unwrap().0.is_empty());
+    assert!(store.due_senders(EVERY_SENDER).await.unwrap().0.is_empty());
     for _ in 0..2 {
         store.resume_broadcast(TENANT, "b").await.unwrap();
     }

@@ -25,6 +25,8 @@ on_both_ledgers!(
     a_paused_broadcast_gives_no_messages,
     claimers_at_once_never_get_the_same,
     senders_are_due_by_their_messages,
+    senders_with_enough_tickets_are_looked_at_when_these_run_out,
+    broadcasts_share_a_batch_four_at_a_time,
     tickets_are_noted_by_one_dispatcher,
     waiting_messages_are_counted_up_to_a_bound,
     messages_expire_while_they_wait,
@@ -92,7 +94,7 @@ async fn a_batch_is_at_most_a_second_and_at_most_twenty(ledger: TestLedger) {
         let sender = store.add_sender(TENANT, &new_sender(name, rate)).await.unwrap();
         planned(store, with(broadcast(name, 0..30), json!({"sender": name}))).await;
         assert_eq!(courier.claim(&sender).await.len(), expected, "{name}");
-        let (due, _) = store.due_senders().await.unwrap();
+        let (due, _) = store.due_senders(EVERY_SENDER).await.unwrap();
         let due = due.iter().find(|due| due.sender_id == sender.id).unwrap();
         assert_eq!(due.batch_limit as usize, expected);
         assert_eq!(due.rate_milli, rate.limit().map(|limit| u64::from(limit) * 1_000));
@@ -112,13 +114,13 @@ async fn only_senders_that_may_send_give_messages(ledger: TestLedger) {
     let sending = courier.send_one(&sender).await;
     courier.settle(&sending, outcome(Decision::Halt, Scope::Sender)).await;
     assert!(courier.claim(&sender).await.is_empty());
-    assert_eq!(store.due_senders().await.unwrap(), (Vec::new(), None));
+    assert_eq!(store.due_senders(EVERY_SENDER).await.unwrap(), (Vec::new(), None));
     store.resume_sender(TENANT, "default").await.unwrap();
 
     let sending = courier.send_one(&sender).await;
     courier.settle(&sending, outcome(Decision::Throttled, Scope::Sender)).await;
     assert!(courier.claim(&sender).await.is_empty());
-    let parked_until = store.due_senders().await.unwrap();
+    let parked_until = store.due_senders(EVERY_SENDER).await.unwrap();
     assert_eq!(parked_until, (Vec::new(), Some(START_MS + 1_000)));
     ledger.clock().advance_ms(1_000);
     assert_eq!(courier.claim(&sender).await.len(), 1);
@@ -192,26 +194,56 @@ async fn senders_are_due_by_their_messages(ledger: TestLedger) {
     let default = sender(store, rate(20)).await;
     store.add_sender(TENANT, &new_sender("idle", rate(20))).await.unwrap();
     planned(store, with(send("later", 1), json!({"send_at": instant(START_MS + 5_000)}))).await;
-    let (due, _) = store.due_senders().await.unwrap();
+    let (due, _) = store.due_senders(EVERY_SENDER).await.unwrap();
     assert_eq!(due.len(), 1);
     assert_eq!((due[0].sender_id, due[0].next_due, due[0].rate_milli), (default.id, START_MS + 5_000, Some(20_000)));
     planned(store, broadcast("b", 0..3)).await;
-    assert_eq!(store.due_senders().await.unwrap().0[0].next_due, START_MS);
+    assert_eq!(store.due_senders(EVERY_SENDER).await.unwrap().0[0].next_due, START_MS);
     store.pause_broadcast(TENANT, "b").await.unwrap();
-    assert_eq!(store.due_senders().await.unwrap().0[0].next_due, START_MS + 5_000);
+    assert_eq!(store.due_senders(EVERY_SENDER).await.unwrap().0[0].next_due, START_MS + 5_000);
+}
+
+async fn senders_with_enough_tickets_are_looked_at_when_these_run_out(ledger: TestLedger) {
+    let store = ledger.store();
+    let sender = sender(store, rate(20)).await;
+    planned(store, broadcast("b", 0..3)).await;
+    assert!(store.note_tickets(sender.id, 0, START_MS + 2_500).await.unwrap());
+    assert_eq!(store.due_senders(2_000..3_000).await.unwrap(), (Vec::new(), Some(START_MS + 500)));
+    ledger.clock().advance_ms(501);
+    assert_eq!(store.due_senders(2_000..3_000).await.unwrap().0.len(), 1);
+    // The clock was set back, and the tickets seem to reach further than any do.
+    ledger.clock().advance_ms(-MINUTE_MS);
+    assert_eq!(store.due_senders(2_000..3_000).await.unwrap().0.len(), 1);
+}
+
+async fn broadcasts_share_a_batch_four_at_a_time(ledger: TestLedger) {
+    let store = ledger.store();
+    let sender = sender(store, rate(20)).await;
+    let mut jobs = Vec::new();
+    for number in 0..6 {
+        jobs.push(planned(store, broadcast(&format!("b{number}"), 0..30)).await);
+    }
+    let courier = Courier::of(store).await;
+    for turn in 0..3 {
+        let claimed = courier.claim(&sender).await;
+        for (index, job) in jobs.iter().enumerate() {
+            let is_next = (index + 6 - turn * 4 % 6) % 6 < 4;
+            assert_eq!(of_job(&claimed, *job), if is_next { 5 } else { 0 }, "broadcast {index} in turn {turn}");
+        }
+    }
 }
 
 async fn tickets_are_noted_by_one_dispatcher(ledger: TestLedger) {
     let (one, other) = (ledger.store().clone(), another(&ledger).await);
     let sender = sender(&one, rate(20)).await;
     planned(&one, broadcast("b", 0..3)).await;
-    let mut known = one.due_senders().await.unwrap().0[0].ticketed_until;
+    let mut known = one.due_senders(EVERY_SENDER).await.unwrap().0[0].ticketed_until;
     for round in 1..=10 {
         let until = START_MS + round;
         let (first, second) =
             tokio::join!(one.note_tickets(sender.id, known, until), other.note_tickets(sender.id, known, until));
         assert!(first.unwrap() ^ second.unwrap(), "exactly one publishes");
-        known = one.due_senders().await.unwrap().0[0].ticketed_until;
+        known = one.due_senders(EVERY_SENDER).await.unwrap().0[0].ticketed_until;
         assert_eq!(known, until);
     }
 }

@@ -29,6 +29,8 @@ pub(super) const LEASE_MS: i64 = 30_000;
 pub(super) const GRACE_MS: i64 = 600_000;
 pub(super) const MINUTE_MS: i64 = 60_000;
 pub(super) const DAY_MS: i64 = 86_400_000;
+/// Asks for due senders whatever tickets they have.
+pub(super) const EVERY_SENDER: Range<i64> = 0..0;
 
 pub(super) fn policy() -> SettlePolicy {
     SettlePolicy::default()

@@ -281,7 +281,7 @@ async fn what_a_clock_put_far_ahead_is_brought_back(ledger: TestLedger) {
     raw_change(&ledger, &format!("delete from pace where sender_id = {}", bare.id)).await;
     raw_change(&ledger, &format!("update line_items set available_at = {far}")).await;
     assert_eq!(walk(&ledger).await, [(Gap::AheadOfTime, 2), (Gap::MissingPace, 1)]);
-    assert_eq!(store.due_senders().await.unwrap().0[0].ticketed_until, store.now_ms());
+    assert_eq!(store.due_senders(EVERY_SENDER).await.unwrap().0[0].ticketed_until, store.now_ms());
     assert_eq!(store.items_ready("jobs").await.unwrap(), 1);
     assert_eq!(store.status(TENANT).await.unwrap().senders.len(), 2);
     whole(&ledger).await;
