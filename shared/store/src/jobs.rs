@@ -18,6 +18,8 @@ use crate::{
 
 statements! {
     SENDER = "select id from senders where tenant_id = $1 and name = $2";
+    MEMBERS = "select count(*) from groups g join group_members m on m.group_id = g.id
+where g.tenant_id = $1 and g.name = $2";
     GROUP = "select id from groups where tenant_id = $1 and name = $2";
     SENDER_NAMES = "select name from senders where tenant_id = $1 order by name limit 20";
     INSERT = "insert into jobs (tenant_id, job_key, kind, name, body, body_hash, sender_id, state, control, audience,
@@ -58,6 +60,17 @@ impl Enqueued {
             Self::New { job_id } | Self::Same { job_id } => *job_id,
         }
     }
+}
+
+/// Why none of several jobs was written down.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct RefusedJob {
+    /// Which of them was refused, from 0; none where it was not for the sake of one.
+    pub index: Option<usize>,
+    /// Why.
+    #[source]
+    pub error: StoreError,
 }
 
 /// A job as lists show it.
@@ -110,9 +123,31 @@ impl Store {
     /// # Errors
     /// When the sender does not exist, the id is taken by another body, or the ledger cannot be written.
     pub async fn enqueue(&self, tenant: TenantId, job: &Job) -> StoreResult<Enqueued> {
-        let mut tx = self.db.begin().await?;
-        let enqueued = self.enqueue_in(&mut tx, tenant, job).await?;
-        tx.commit().await?;
+        let mut enqueued =
+            self.enqueue_all(tenant, std::slice::from_ref(job)).await.map_err(|refused| refused.error)?;
+        enqueued.pop().ok_or_else(|| StoreError::unreadable("a job", "it is neither new nor known"))
+    }
+
+    /// Writes jobs down, all of them or none, each as [`Store::enqueue`] does. Where a key acts, the messages of those
+    /// that are new count against its limit.
+    ///
+    /// # Errors
+    /// The first job that is refused; or, with no job named, that the key has enqueued enough for now or that the ledger
+    /// cannot be written.
+    pub async fn enqueue_all(&self, tenant: TenantId, jobs: &[Job]) -> Result<Vec<Enqueued>, RefusedJob> {
+        let whole = |error| RefusedJob { index: None, error };
+        let mut tx = self.db.begin().await.map_err(whole)?;
+        let (mut enqueued, mut messages) = (Vec::with_capacity(jobs.len()), 0);
+        for (index, job) in jobs.iter().enumerate() {
+            let refused = |error| RefusedJob { index: Some(index), error };
+            let one = self.enqueue_in(&mut tx, tenant, job).await.map_err(refused)?;
+            if self.actor.is_some() && matches!(one, Enqueued::New { .. }) {
+                messages += messages_of(&mut tx, tenant, job).await.map_err(refused)?;
+            }
+            enqueued.push(one);
+        }
+        self.charge(&mut tx, messages).await.map_err(whole)?;
+        tx.commit().await.map_err(whole)?;
         self.wake.ring(Topic::Jobs);
         Ok(enqueued)
     }
@@ -158,7 +193,11 @@ impl Store {
             state,
             self.now_ms()
         ];
-        Ok(tx.optional::<(i64,), _>(INSERT, values).await?.map(|(id,)| id))
+        let inserted = tx.optional::<(i64,), _>(INSERT, values).await?.map(|(id,)| id);
+        if inserted.is_some() {
+            self.note_change(tx, tenant, "job.enqueue", job.id()).await?;
+        }
+        Ok(inserted)
     }
 
     /// The job with the ledger's id; without recipients that it listed.
@@ -262,6 +301,24 @@ impl JobRow {
             created_at: self.created_at,
         }
     }
+}
+
+/// How many messages a job comes to, as far as can be told before it is planned.
+async fn messages_of(tx: &mut Tx, tenant: TenantId, job: &Job) -> StoreResult<u64> {
+    let count = match job {
+        Job::Send(_) => 1,
+        Job::Reminder(reminder) => reminder.before.len(),
+        Job::Broadcast(broadcast) => match &broadcast.audience {
+            Audience::Recipients(recipients) => recipients.len(),
+            Audience::Group(name) => {
+                let (members,): (i64,) = tx.one(MEMBERS, args![tenant.0, name.as_str()]).await?;
+                return Ok(members.unsigned_abs());
+            }
+            // Counted while it is loaded.
+            Audience::File(_) => 0,
+        },
+    };
+    Ok(count as u64)
 }
 
 /// Whether a job that was there already is the same; and its state.
