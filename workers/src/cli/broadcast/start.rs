@@ -14,12 +14,15 @@ use kabar_store::DEFAULT_TENANT;
 use serde_json::{Value, json};
 
 use super::{load, preview};
-use crate::cli::{
-    content::TemplateOptions,
-    csv::{CsvFile, Survey},
-    enqueue,
-    ledger::Ledger,
-    output, progress, send,
+use crate::{
+    admission,
+    cli::{
+        content::TemplateOptions,
+        csv::{CsvFile, Survey},
+        enqueue,
+        ledger::Ledger,
+        output, progress, send,
+    },
 };
 
 /// Start a broadcast to a group or to the people in a CSV file
@@ -127,7 +130,7 @@ fn job(arguments: &StartArgs, survey: Option<&Survey>) -> anyhow::Result<Value> 
     };
     Ok(json!({
         "type": "broadcast",
-        "id": arguments.id.clone().unwrap_or_else(|| enqueue::fresh_id("broadcast")),
+        "id": arguments.id.clone().unwrap_or_else(|| admission::fresh_id("broadcast")),
         "sender": arguments.sender,
         "name": arguments.name,
         "audience": audience,
