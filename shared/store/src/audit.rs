@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use crate::{
     Store, TenantId,
+    audience::to_json,
     db::{Tx, args, row, statements},
     error::StoreResult,
     keys::{ApiKey, KeyId},
 };
 
 statements! {
-    NOTE = "insert into audit (tenant_id, happened_at, actor, action, subject) values ($1, $2, $3, $4, $5)";
+    NOTE = "insert into audit (tenant_id, happened_at, actor, action, subject)
+select $1, $2, $3, $4, value->>0 from json_each($5)";
     LIST = "select id, happened_at, actor, action, subject from audit
 where tenant_id = $1 and id < $2 order by id desc limit $3";
 }
@@ -80,8 +82,20 @@ impl Store {
         action: &'static str,
         subject: impl ToString,
     ) -> StoreResult<()> {
-        let Some(actor) = &self.actor else { return Ok(()) };
-        let values = args![tenant.0, self.now_ms(), actor.name.as_str(), action, subject.to_string()];
+        self.note_changes(tx, tenant, action, &[subject]).await
+    }
+
+    /// Notes the same change of several things.
+    pub(crate) async fn note_changes(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        action: &'static str,
+        subjects: &[impl ToString],
+    ) -> StoreResult<()> {
+        let Some(actor) = self.actor.as_ref().filter(|_| !subjects.is_empty()) else { return Ok(()) };
+        let subjects: Vec<[String; 1]> = subjects.iter().map(|subject| [subject.to_string()]).collect();
+        let values = args![tenant.0, self.now_ms(), actor.name.as_str(), action, to_json(&subjects)?];
         tx.execute(NOTE, values).await.map(drop)
     }
 }

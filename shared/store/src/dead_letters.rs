@@ -141,11 +141,9 @@ impl Store {
     pub async fn drop_dead_letters(&self, tenant: TenantId, ids: &[i64]) -> StoreResult<Vec<i64>> {
         let mut tx = self.db.begin().await?;
         let dropped: Vec<(i64,)> = tx.all(DROP, args![tenant.0, json_list(ids)]).await?;
-        for (id,) in &dropped {
-            self.note_change(&mut tx, tenant, "dead.drop", id).await?;
-        }
-        tx.commit().await?;
         let mut dropped: Vec<i64> = dropped.into_iter().map(|(id,)| id).collect();
+        self.note_changes(&mut tx, tenant, "dead.drop", &dropped).await?;
+        tx.commit().await?;
         dropped.sort_unstable();
         Ok(dropped)
     }

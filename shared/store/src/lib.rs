@@ -247,6 +247,7 @@ impl Store {
             events::STATEMENTS,
             groups::STATEMENTS,
             jobs::STATEMENTS,
+            jobs::ENQUEUE_STATEMENTS,
             keys::STATEMENTS,
             lanes::STATEMENTS,
             leases::STATEMENTS,
