@@ -24,6 +24,9 @@ api_install() {
 # A gateway with a sender whose provider does not exist, on a ledger of its own, and a key that may do all.
 api_check() (
   kabar=$PWD/target/debug/kabar tools=$PWD/$api_tools/bin
+  examples=${KABAR_API_EXAMPLES:-20} seed=${KABAR_API_SEED:-$RANDOM}
+  # The program takes variables that begin so for settings.
+  unset KABAR_API_EXAMPLES KABAR_API_SEED
   folder=$(mktemp -d "${TMPDIR:-/tmp}/kabar-api.XXXXXX")
   pid=
   trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; wait; rm -rf -- "$folder"' EXIT
@@ -37,7 +40,7 @@ api_check() (
   status=0
   "$tools/schemathesis" --no-color run "http://$address/openapi.json" --header "Authorization: Bearer $key" \
     --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,unsupported_method,allow_header_conformance,ignored_auth \
-    --max-examples "${KABAR_API_EXAMPLES:-20}" --seed "${KABAR_API_SEED:-$RANDOM}" --request-timeout 20 --warnings off ||
+    --max-examples "$examples" --seed "$seed" --request-timeout 20 --warnings off ||
     status=$?
   kill -0 "$pid" || { say "the gateway has ended" && status=1; }
   if grep -E ' ERROR |panicked' log >&2; then

@@ -1,5 +1,5 @@
 //! The command line. One file per command; what several share lies in files of its own: `ledger` (settings and store),
-//! `output`, `csv`, `content` (templates and their values), `enqueue`, `progress`.
+//! `output`, `survey`, `content` (templates and their values), `enqueue`, `progress`.
 //!
 //! **To add a command:** its file, a variant of `Command` in the order in which `kabar --help` shows them, its arm in
 //! [`run`]. Commands work on the ledger directly, also beside a running fleet.
@@ -12,7 +12,6 @@ mod audit;
 mod broadcast;
 mod config;
 mod content;
-mod csv;
 mod dead;
 pub mod demo;
 mod doctor;
@@ -36,9 +35,10 @@ mod schema;
 mod send;
 mod sender;
 mod status;
+mod survey;
 mod template;
 
-pub use csv::survey_file;
+pub use crate::csv::survey_file;
 pub use errors::{is_closed_pipe, one_line};
 pub(crate) use schema::JOB as JOB_SCHEMA;
 

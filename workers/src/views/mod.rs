@@ -4,6 +4,7 @@
 
 mod audit;
 mod broadcast;
+mod file_report;
 mod group;
 mod job;
 mod message;
@@ -17,6 +18,7 @@ mod value;
 
 pub(crate) use audit::AuditEntry;
 pub(crate) use broadcast::{Broadcast, BroadcastDetail};
+pub(crate) use file_report::FileReport;
 pub(crate) use group::Group;
 pub(crate) use job::Job;
 pub(crate) use message::{ListedMessage, MessageStory};

@@ -166,6 +166,6 @@ mod tests {
                 routes += 1;
             }
         }
-        assert_eq!(routes, 22);
+        assert_eq!(routes, 23);
     }
 }

@@ -18,13 +18,17 @@ mod page;
 mod problem;
 mod recipients;
 mod reminders;
+mod uploads;
 
 use std::sync::Arc;
 
-use axum::{Router, http::Method, middleware, routing::get};
+use axum::{Router, extract::DefaultBodyLimit, http::Method, middleware, routing::get};
 use kabar_domain::scope::Scope;
 use tower_http::{compression::CompressionLayer, decompression::RequestDecompressionLayer};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
+    routes,
+};
 
 pub(crate) use document::openapi;
 use problem::{Kind, Problem};
@@ -37,6 +41,8 @@ fn routes(
 ) -> OpenApiRouter<Arc<Gateway>> {
     let enqueue = OpenApiRouter::new()
         .routes(routes!(jobs::enqueue))
+        // A file may be large; its own bound is counted as it goes to disk.
+        .routes(routes!(uploads::start).layer(DefaultBodyLimit::disable()))
         .routes(routes!(reminders::paid))
         .routes(routes!(reminders::cancel));
     let read = OpenApiRouter::new()
