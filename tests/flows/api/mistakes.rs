@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::{Api, assert_problem, bearer};
 use crate::support::{send, with};
 
-/// `{"a": 1}` and a job too many, packed by `gzip`: this text packed twice would be another.
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 async fn posted(api: &Api, key: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Response {
@@ -104,4 +103,34 @@ async fn each_request_has_an_id_in_its_answer_and_in_the_log() {
         metrics.contains("kabar_http_requests_total{method=\"GET\",route=\"/v1/stats\",status=\"401\"}"),
         "{metrics}"
     );
+}
+
+/// What the program `gzip` makes of `bytes`.
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("body");
+    std::fs::write(&file, bytes).expect("the body can be written");
+    let output = std::process::Command::new("gzip").arg("--stdout").arg(&file).output().expect("gzip runs");
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packed_bodies_are_unpacked_up_to_the_bound() {
+    let api = Api::start(LedgerKind::Sqlite).await;
+    let key = api.key(&[Scope::Enqueue, Scope::Read]).await;
+    let gzip = ("content-encoding", "gzip");
+    let good = packed(send("a", &phone(1)).to_string().as_bytes());
+    assert_eq!(posted(&api, &key, &[JSON, gzip], &good).await.status, 202);
+    // A few kilobytes that would be many megabytes.
+    let bomb = packed(&vec![b' '; 32 << 20]);
+    assert!(bomb.len() < 100_000, "{}", bomb.len());
+    assert_problem(&posted(&api, &key, &[JSON, gzip], &bomb).await, 413, "body-too-large");
+    assert_problem(&posted(&api, &key, &[JSON, gzip], &good[..good.len() / 2]).await, 400, "malformed-body");
+    assert_problem(&posted(&api, &key, &[JSON, gzip], "no gzip").await, 400, "malformed-body");
+    assert_problem(&posted(&api, &key, &[JSON, ("content-encoding", "br")], "x").await, 415, "unsupported-type");
+    let authorization = bearer(&key);
+    let headers = [("authorization", authorization.as_str()), ("accept-encoding", "gzip")];
+    let answer = api.call("GET", "/v1/stats", &headers, "").await;
+    assert_eq!((answer.status, answer.header("content-encoding")), (200, Some("gzip")), "{answer:?}");
 }
