@@ -248,6 +248,34 @@ create table dead_letters (
   created_at bigint not null
 );
 
+-- Keys of the HTTP API. A key is shown once; of it the hash alone is kept.
+create table api_keys (
+  id integer primary key,
+  tenant_id bigint not null references tenants (id),
+  name text not null,                  -- what the audit log calls it: never used again
+  prefix text not null,                -- how the key begins, for people
+  hash text not null unique,           -- SHA-256 of the key, in hexadecimal
+  scopes text not null,                -- names, separated by spaces
+  messages_per_minute bigint,          -- null: no limit
+  spent_until_us bigint not null,      -- the messages that it enqueued fill its limit up to this time
+  created_at bigint not null,
+  expires_at bigint,
+  revoked_at bigint,
+  last_used_at bigint,
+  unique (tenant_id, name)
+);
+
+-- Who changed what, written in the transaction of the change. Holds no personal data.
+create table audit (
+  id integer primary key,
+  tenant_id bigint not null references tenants (id),
+  happened_at bigint not null,
+  actor text not null,                 -- key:NAME or cli:ACCOUNT
+  action text not null,                -- such as broadcast.pause
+  subject text not null                -- what it was done to, by its id or name
+);
+create index audit_by_tenant on audit (tenant_id, id);
+
 create table leases (
   id bigint primary key,
   process text not null,

@@ -45,7 +45,7 @@ async fn run(size: usize) {
         return;
     };
     let started = Instant::now();
-    let mut file = store.begin_file_broadcast(DEFAULT_TENANT, broadcast).await.expect("it begins");
+    let mut file = store.begin_file_broadcast(DEFAULT_TENANT, broadcast, size as u64).await.expect("it begins");
     for chunk in 0..size / CHUNK {
         let rows: Vec<AudienceRow> = (0..CHUNK).map(|row| audience_row(chunk * CHUNK + row)).collect();
         store.append_audience(&mut file, &rows).await.expect("rows are appended");

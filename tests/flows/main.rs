@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on ends with a clear text")]
 
 mod apart;
+mod api;
 mod bad_input;
 mod blocks;
 mod broadcast;

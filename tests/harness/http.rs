@@ -24,6 +24,16 @@ pub struct Response {
 }
 
 impl Response {
+    /// The value of a header; its name in small letters.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines
+            .map(|(key, value)| (key.trim(), value.trim()))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
     /// The body as JSON.
     ///
     /// # Panics
@@ -65,18 +75,17 @@ pub async fn request(
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
-    body: &str,
+    body: impl AsRef<[u8]>,
 ) -> io::Result<Response> {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let length = body.len();
-    let text =
-        format!("{method} {path} HTTP/1.0\r\nhost: {address}\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
-    tokio::time::timeout(EXCHANGE_WITHIN, exchange(address, &text)).await?
+    let (body, length) = (body.as_ref(), body.as_ref().len());
+    let head = format!("{method} {path} HTTP/1.0\r\nhost: {address}\r\ncontent-length: {length}\r\n{headers}\r\n");
+    tokio::time::timeout(EXCHANGE_WITHIN, exchange(address, &[head.as_bytes(), body].concat())).await?
 }
 
-async fn exchange(address: &str, text: &str) -> io::Result<Response> {
+async fn exchange(address: &str, text: &[u8]) -> io::Result<Response> {
     let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(text.as_bytes()).await?;
+    stream.write_all(text).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     parse(&String::from_utf8_lossy(&answer))

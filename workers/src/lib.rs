@@ -9,11 +9,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod admission;
 pub mod cli;
 pub mod context;
 pub mod courier;
+mod csv;
 pub mod dispatcher;
 mod fault;
+mod file_broadcast;
 pub mod fleet;
 pub mod gateway;
 mod intake;
@@ -22,6 +25,7 @@ mod planner;
 mod recorder;
 mod scheduler;
 mod steps;
+mod views;
 
 /// The program: parses the arguments, plays one role, and gives the exit status. It stands here and not in `main.rs`, for
 /// the compiler makes the code of a role where it is run: there, all of it would be made a second time.

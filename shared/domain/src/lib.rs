@@ -8,6 +8,7 @@
 
 pub mod content;
 pub mod job;
+pub mod json;
 pub mod message;
 pub mod outcome;
 pub mod pace;
@@ -15,5 +16,6 @@ pub mod phone;
 pub mod reminder;
 pub mod report;
 pub mod schedule;
+pub mod scope;
 pub mod sender;
 pub mod template;

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 use kabar_domain::pace::Rate;
 
 use crate::{
-    ApiVersion, DatabaseUrl, HttpBase, LogFormat, MasterKey, QueueUrl, Region, Secret, duration,
+    ApiVersion, DatabaseUrl, HttpBase, LogFormat, MasterKey, QueueUrl, Region, Secret, WebOrigin, duration,
     secret::{mask_url, parse_list},
 };
 
@@ -25,6 +25,7 @@ pub(crate) enum Kind {
     LogFilter,
     LogFormat,
     MasterKey,
+    Origins,
     PhoneNumberId,
     QueueUrl,
     Rate,
@@ -58,6 +59,7 @@ pub(crate) enum Value {
     Integer(u64),
     LogFormat(LogFormat),
     MasterKey(MasterKey),
+    Origins(Vec<WebOrigin>),
     QueueUrl(QueueUrl),
     Rate(Rate),
     Region(Region),
@@ -86,6 +88,7 @@ impl Kind {
             Self::LogFilter => (!text.is_empty()).then(|| Value::Text(text.to_owned())),
             Self::LogFormat => LogFormat::parse(text).map(Value::LogFormat),
             Self::MasterKey => MasterKey::parse(text).map(Value::MasterKey),
+            Self::Origins => WebOrigin::parse_list(text).map(Value::Origins),
             Self::PhoneNumberId => {
                 let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
                 let id = (1..=64).contains(&text.len()) && text.bytes().all(plain);
@@ -141,6 +144,7 @@ impl fmt::Display for Kind {
             Self::LogFilter => "a level (error, warn, info, debug, trace) or levels by module",
             Self::LogFormat => "text or json",
             Self::MasterKey => "32 bytes in base64, as `openssl rand -base64 32` prints them",
+            Self::Origins => "origins such as https://app.example.com, without a path, several separated by commas",
             Self::PhoneNumberId => "the digits of a phone-number id, which is not the phone number",
             Self::QueueUrl => "database:, amqp://…, amqps://… or sqs://PREFIX (letters, digits, - and _, at most 64)",
             Self::Rate => "messages per second, a whole number from 1 to 1000, or unlimited",

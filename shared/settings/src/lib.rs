@@ -34,6 +34,7 @@ mod sources;
 mod table;
 mod templates;
 mod typed;
+mod web_origin;
 mod whatsapp;
 
 pub use courier::Courier;
@@ -53,6 +54,7 @@ pub use repair::Repair;
 pub use secret::{MasterKey, Secret};
 pub use sources::Sources;
 pub use templates::Templates;
+pub use web_origin::WebOrigin;
 pub use whatsapp::{ApiVersion, DefaultSender, WhatsApp};
 
 use reader::Reader;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use kabar_domain::pace::Rate;
 
 use crate::{
-    ApiVersion, DatabaseUrl, HttpBase, LogFormat, MasterKey, QueueUrl, Region, Secret,
+    ApiVersion, DatabaseUrl, HttpBase, LogFormat, MasterKey, QueueUrl, Region, Secret, WebOrigin,
     kind::Value,
     nearest::nearest,
     problem::Problem,
@@ -124,6 +124,7 @@ from_value! {
     Secret = Secret,
     SocketAddr = Address,
     String = Text,
+    Vec<WebOrigin> = Origins,
     Vec<Secret> = Secrets,
     bool = Flag,
     chrono_tz::Tz = TimeZone,

@@ -36,6 +36,8 @@ pub(crate) const TABLE: &[Row] = &[
     row("queue.sqs_body_limit_bytes", integer(1 << 10, 1 << 20)),
     row("gateway.listen", Kind::Address).or("KABAR_LISTEN"),
     row("gateway.body_limit_bytes", integer(3 << 20, 64 << 20)),
+    row("gateway.upload_limit_bytes", integer(1 << 20, 64 << 30)),
+    row("gateway.cors_origins", Kind::Origins),
     row("pace.default_rate", Kind::Rate),
     row("pace.margin", time(1, 200)),
     row("pace.reserve_ahead", time(10, S)),

@@ -10,10 +10,9 @@ use kabar_domain::{
 use serde::Serialize;
 
 use crate::{
-    Store, TenantId, Topic,
+    Enqueued, Store, TenantId, Topic,
     db::{Tx, args, statements},
     error::{StoreError, StoreResult},
-    jobs::{body_hash, same_or_refused},
     recipients::upsert_recipients,
 };
 
@@ -73,23 +72,28 @@ struct PositionRow {
 }
 
 impl Store {
-    /// Begins a broadcast whose recipients come from a file. Nothing of it is sent before [`Store::start_file_broadcast`];
-    /// one that was cut short goes on when it is begun again with the same file.
+    /// Begins a broadcast whose recipients, so many, come from a file. Nothing of it is sent before
+    /// [`Store::start_file_broadcast`]; one that was cut short goes on when it is begun again with the same file. Where a key
+    /// acts, the recipients of a new one count against its limit.
     ///
     /// # Errors
     /// As [`Store::enqueue`].
-    pub async fn begin_file_broadcast(&self, tenant: TenantId, broadcast: BroadcastJob) -> StoreResult<FileBroadcast> {
+    pub async fn begin_file_broadcast(
+        &self,
+        tenant: TenantId,
+        broadcast: BroadcastJob,
+        recipients: u64,
+    ) -> StoreResult<FileBroadcast> {
         let fields = broadcast.content.fields();
         let job = Job::Broadcast(broadcast);
-        let hash = body_hash(&job)?;
         let mut tx = self.db.begin().await?;
-        let (job_id, loaded) = match self.insert_job(&mut tx, tenant, &job, &hash, "loading").await? {
-            Some(job_id) => (job_id, false),
-            None => {
-                let (same, state) = same_or_refused(&mut tx, tenant, job.id(), &hash).await?;
-                (same.job_id(), state != "loading")
-            }
-        };
+        let put = self.put_in(&mut tx, tenant, std::slice::from_ref(&job), "loading").await;
+        let put = put.map_err(|refused| refused.error)?.pop();
+        let put = put.ok_or_else(|| StoreError::unreadable("a job", "it is neither new nor known"))?;
+        if let Enqueued::New { .. } = put.enqueued {
+            self.charge(&mut tx, recipients).await?;
+        }
+        let (job_id, loaded) = (put.enqueued.job_id(), put.state != "loading");
         tx.commit().await?;
         Ok(FileBroadcast { job_id, tenant, fields, position: 0, loaded })
     }

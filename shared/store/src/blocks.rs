@@ -125,6 +125,7 @@ impl Store {
         let block =
             NewBlock { recipient_id, channel, reason: reason.to_owned(), code: None, source: BY_A_PERSON.to_owned() };
         block_recipients(&mut tx, &[block], now).await?;
+        self.note_change(&mut tx, tenant, "recipient.block", recipient_id).await?;
         tx.commit().await
     }
 
@@ -137,6 +138,7 @@ impl Store {
         let recipient: Option<(i64,)> = tx.optional(RECIPIENT, args![tenant.0, phone.as_str()]).await?;
         let (recipient_id,) = recipient.ok_or_else(|| unknown(phone))?;
         let lifted = tx.execute(UNBLOCK, args![recipient_id, channel.as_str()]).await?;
+        self.note_change(&mut tx, tenant, "recipient.unblock", recipient_id).await?;
         tx.commit().await?;
         self.wake.ring(Topic::Messages);
         Ok(lifted > 0)

@@ -128,6 +128,7 @@ impl Store {
         // Taken first: of two who retry it, the other finds it gone.
         tx.optional::<(i64,), _>(TAKE, args![tenant.0, id]).await?.ok_or_else(|| no_letter(id))?;
         let enqueued = self.enqueue_in(&mut tx, tenant, job).await?;
+        self.note_change(&mut tx, tenant, "dead.retry", id).await?;
         tx.commit().await?;
         self.wake.ring(Topic::Jobs);
         Ok(enqueued)
@@ -140,8 +141,9 @@ impl Store {
     pub async fn drop_dead_letters(&self, tenant: TenantId, ids: &[i64]) -> StoreResult<Vec<i64>> {
         let mut tx = self.db.begin().await?;
         let dropped: Vec<(i64,)> = tx.all(DROP, args![tenant.0, json_list(ids)]).await?;
-        tx.commit().await?;
         let mut dropped: Vec<i64> = dropped.into_iter().map(|(id,)| id).collect();
+        self.note_changes(&mut tx, tenant, "dead.drop", &dropped).await?;
+        tx.commit().await?;
         dropped.sort_unstable();
         Ok(dropped)
     }

@@ -149,6 +149,7 @@ impl Store {
         if !was_sent {
             tx.execute(MARK_ABSENT, args![id, number, now, reason]).await?;
         }
+        self.note_change(&mut tx, tenant, "message.resolve", id).await?;
         tx.commit().await?;
         self.wake.ring(Topic::Messages);
         Ok(())

@@ -72,6 +72,14 @@ pub enum StoreError {
     /// What was asked for cannot be done now.
     #[error("{0}")]
     Refused(String),
+    /// The key that acts has enqueued as much as it may for now.
+    #[error("this key may enqueue {per_minute} messages a minute: try again in {} s", .wait_ms.div_ceil(1_000))]
+    OverLimit {
+        /// How much it may enqueue.
+        per_minute: i64,
+        /// When it may again, in milliseconds from now.
+        wait_ms: u64,
+    },
     /// A recipient lacks a value.
     #[error(transparent)]
     Missing(#[from] MissingField),

@@ -1,31 +1,25 @@
-//! What producers enqueued: written down before anyone is told yes.
+//! What producers enqueued, as others read it. How it comes in is in `enqueue`.
 
 use std::sync::Arc;
 
 use kabar_domain::{
     content::{Content, Fields},
-    job::{Audience, AudienceMember, BroadcastJob, Job, JobId, OnDoubt},
+    job::{Job, OnDoubt},
 };
-use ring::digest;
 use serde::Serialize;
 
 use crate::{
-    Store, TenantId, Topic,
-    audience::AudienceRow,
-    db::{Tx, args, row, statements},
+    Store, TenantId,
+    db::{args, row, statements},
     error::{StoreError, StoreResult},
 };
 
+mod enqueue;
+
+pub(crate) use enqueue::STATEMENTS as ENQUEUE_STATEMENTS;
+pub use enqueue::{Enqueued, RefusedJob};
+
 statements! {
-    SENDER = "select id from senders where tenant_id = $1 and name = $2";
-    GROUP = "select id from groups where tenant_id = $1 and name = $2";
-    SENDER_NAMES = "select name from senders where tenant_id = $1 order by name limit 20";
-    INSERT = "insert into jobs (tenant_id, job_key, kind, name, body, body_hash, sender_id, state, control, audience,
-  cursor, created_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, 'running', 0, 0, $9)
-on conflict (tenant_id, job_key) do nothing
-returning id";
-    EXISTING = "select id, body_hash, state from jobs where tenant_id = $1 and job_key = $2";
     BODY = "select body from jobs where id = $1";
     BODIES = "select id, body from jobs where id in (select cast(value as bigint) from json_each($1))";
     PLANNED = "select count(*) from jobs where id = $1 and state = 'planned'";
@@ -33,31 +27,6 @@ returning id";
 from jobs where tenant_id = $1 and job_key = $2 and kind = coalesce($3, kind)";
     LIST = "select id, job_key, kind, name, state, control, sender_id, audience, created_at
 from jobs where tenant_id = $1 and kind = $2 and id < $3 order by id desc limit $4";
-}
-
-/// A job that is in the ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Enqueued {
-    /// It was not there before.
-    New {
-        /// The ledger's own id of it.
-        job_id: i64,
-    },
-    /// The very same job was enqueued before.
-    Same {
-        /// The ledger's own id of it.
-        job_id: i64,
-    },
-}
-
-impl Enqueued {
-    /// The ledger's own id of the job.
-    #[must_use]
-    pub const fn job_id(&self) -> i64 {
-        match self {
-            Self::New { job_id } | Self::Same { job_id } => *job_id,
-        }
-    }
 }
 
 /// A job as lists show it.
@@ -105,62 +74,6 @@ row! {
 }
 
 impl Store {
-    /// Writes a job down. The same job again is the same job; another body under its id is refused.
-    ///
-    /// # Errors
-    /// When the sender does not exist, the id is taken by another body, or the ledger cannot be written.
-    pub async fn enqueue(&self, tenant: TenantId, job: &Job) -> StoreResult<Enqueued> {
-        let mut tx = self.db.begin().await?;
-        let enqueued = self.enqueue_in(&mut tx, tenant, job).await?;
-        tx.commit().await?;
-        self.wake.ring(Topic::Jobs);
-        Ok(enqueued)
-    }
-
-    pub(crate) async fn enqueue_in(&self, tx: &mut Tx, tenant: TenantId, job: &Job) -> StoreResult<Enqueued> {
-        let hash = body_hash(job)?;
-        let inserted = self.insert_job(tx, tenant, job, &hash, "accepted").await?;
-        let Some(job_id) = inserted else {
-            return same_or_refused(tx, tenant, job.id(), &hash).await.map(|(same, _)| same);
-        };
-        if let Job::Broadcast(broadcast) = job
-            && let Audience::Recipients(members) = &broadcast.audience
-        {
-            let rows: Vec<AudienceRow> = members.iter().cloned().map(AudienceRow::from).collect();
-            let fields = job.content().fields();
-            // All at once, though they may be ten thousand: numbers are locked in one order, so that no two jobs wait for
-            // each other.
-            self.append_in(tx, tenant, job_id, &fields, 0, &rows).await?;
-        }
-        Ok(Enqueued::New { job_id })
-    }
-
-    pub(crate) async fn insert_job(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        job: &Job,
-        hash: &str,
-        state: &str,
-    ) -> StoreResult<Option<i64>> {
-        let sender_id = sender_id(tx, tenant, job.sender()).await?;
-        check_group(tx, tenant, job).await?;
-        let body = serde_json::to_string(&without_recipients(job)).map_err(|e| StoreError::unreadable("a job", e))?;
-        let name = if let Job::Broadcast(broadcast) = job { broadcast.name.clone() } else { None };
-        let values = args![
-            tenant.0,
-            job.id().as_str(),
-            job.kind(),
-            name,
-            self.sealer.seal(body)?,
-            hash,
-            sender_id,
-            state,
-            self.now_ms()
-        ];
-        Ok(tx.optional::<(i64,), _>(INSERT, values).await?.map(|(id,)| id))
-    }
-
     /// The job with the ledger's id; without recipients that it listed.
     ///
     /// # Errors
@@ -264,23 +177,6 @@ impl JobRow {
     }
 }
 
-/// Whether a job that was there already is the same; and its state.
-pub(crate) async fn same_or_refused(
-    tx: &mut Tx,
-    tenant: TenantId,
-    id: &JobId,
-    hash: &str,
-) -> StoreResult<(Enqueued, String)> {
-    let (job_id, known, state): (i64, String, String) = tx.one(EXISTING, args![tenant.0, id.as_str()]).await?;
-    if known == hash { Ok((Enqueued::Same { job_id }, state)) } else { Err(StoreError::DifferentJob(id.clone())) }
-}
-
-/// SHA-256 of the whole normalised job: the same job in other words has the same.
-pub(crate) fn body_hash(job: &Job) -> StoreResult<String> {
-    let body = serde_json::to_vec(job).map_err(|error| StoreError::unreadable("a job", error))?;
-    Ok(hex(digest::digest(&digest::SHA256, &body).as_ref()))
-}
-
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
@@ -293,46 +189,4 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) fn json_list(numbers: &[i64]) -> String {
     let texts: Vec<String> = numbers.iter().map(i64::to_string).collect();
     format!("[{}]", texts.join(","))
-}
-
-/// Listed recipients have rows of their own; the body need not hold them, too.
-fn without_recipients(job: &Job) -> Job {
-    let mut job = job.clone();
-    if let Job::Broadcast(broadcast) = &mut job
-        && let Audience::Recipients(members) = &mut broadcast.audience
-    {
-        members.clear();
-    }
-    job
-}
-
-/// A broadcast to a group that does not exist would come to nothing without a word.
-async fn check_group(tx: &mut Tx, tenant: TenantId, job: &Job) -> StoreResult<()> {
-    let Job::Broadcast(BroadcastJob { audience: Audience::Group(name), .. }) = job else { return Ok(()) };
-    if tx.optional::<(i64,), _>(GROUP, args![tenant.0, name.as_str()]).await?.is_some() {
-        return Ok(());
-    }
-    let hint = ": import its members with `kabar recipient import FILE.csv --group NAME`, or see `kabar group list`";
-    Err(StoreError::NotFound { what: "group", name: name.clone(), hint: hint.to_owned() })
-}
-
-async fn sender_id(tx: &mut Tx, tenant: TenantId, name: &str) -> StoreResult<i64> {
-    if let Some((id,)) = tx.optional::<(i64,), _>(SENDER, args![tenant.0, name]).await? {
-        return Ok(id);
-    }
-    let known: Vec<(String,)> = tx.all(SENDER_NAMES, args![tenant.0]).await?;
-    let known: Vec<String> = known.into_iter().map(|(name,)| name).collect();
-    let hint = if known.is_empty() {
-        ": there is none yet; add one with `kabar sender add` or set WHATSAPP_PHONE_NUMBER_ID and WHATSAPP_ACCESS_TOKEN"
-            .to_owned()
-    } else {
-        format!(": known are {}", known.join(", "))
-    };
-    Err(StoreError::NotFound { what: "sender", name: name.to_owned(), hint })
-}
-
-impl From<AudienceMember> for AudienceRow {
-    fn from(member: AudienceMember) -> Self {
-        Self { phone: member.to, name: member.name, fields: member.params }
-    }
 }

@@ -15,6 +15,7 @@ use sqlx::{
 };
 
 mod audience;
+mod audit;
 mod blocks;
 mod broadcasts;
 mod claims;
@@ -27,6 +28,7 @@ mod error;
 mod events;
 mod groups;
 mod jobs;
+mod keys;
 mod lanes;
 mod leases;
 mod lines;
@@ -48,10 +50,12 @@ mod shared_commit;
 mod status;
 mod story;
 mod templates;
+mod tenants;
 mod wake;
 mod writer;
 
 pub use audience::{AudienceRow, FileBroadcast};
+pub use audit::{Actor, AuditEntry};
 pub use blocks::Block;
 pub use broadcasts::{Broadcast, BroadcastState, ExportRow};
 pub use claims::{Claimed, StartRequest, Started};
@@ -63,7 +67,8 @@ pub use doubts::DoubtsSettled;
 pub use error::{StoreError, StoreResult};
 pub use events::{Applied, NewEvent};
 pub use groups::Group;
-pub use jobs::{Enqueued, JobContent, JobSummary};
+pub use jobs::{Enqueued, JobContent, JobSummary, RefusedJob};
+pub use keys::{ApiKey, KeyId, KeyText, NewApiKey};
 pub use lanes::{DueSender, LANE_JOB_MASK};
 pub use leases::{Lease, LeaseId};
 pub use lines::LineItem;
@@ -143,6 +148,8 @@ pub struct Store {
     opaque_key: Arc<tokio::sync::OnceCell<hmac::Key>>,
     /// Events that come in at once.
     arrivals: Arc<shared_commit::SharedCommit<events::AppendedEvent>>,
+    /// Who changes things through this handle; none: the workers.
+    actor: Option<Arc<Actor>>,
 }
 
 impl Store {
@@ -169,6 +176,7 @@ impl Store {
             sealer: Arc::new(seal::Sealer::new(options.master_key.as_ref())?),
             opaque_key: Arc::default(),
             arrivals: Arc::default(),
+            actor: None,
         };
         store.set_clock().await?;
         Ok(store)
@@ -230,6 +238,7 @@ impl Store {
     pub async fn check_statements(&self) -> StoreResult<usize> {
         let modules = [
             audience::STATEMENTS,
+            audit::STATEMENTS,
             blocks::STATEMENTS,
             broadcasts::STATEMENTS,
             claims::STATEMENTS,
@@ -238,6 +247,8 @@ impl Store {
             events::STATEMENTS,
             groups::STATEMENTS,
             jobs::STATEMENTS,
+            jobs::ENQUEUE_STATEMENTS,
+            keys::STATEMENTS,
             lanes::STATEMENTS,
             leases::STATEMENTS,
             lines::STATEMENTS,
@@ -258,6 +269,7 @@ impl Store {
             status::STATEMENTS,
             story::STATEMENTS,
             templates::STATEMENTS,
+            tenants::STATEMENTS,
         ];
         let mut count = 0;
         for (_, text) in modules.into_iter().flatten() {

@@ -163,6 +163,8 @@ impl Store {
             members.sort_unstable();
             tx.execute(ADD_MEMBERS, args![group_id, now, json_list(&members)]).await?;
         }
+        let subject = group.map_or_else(String::new, |group| format!(" into group {group}"));
+        self.note_change(&mut tx, tenant, "recipient.import", format!("{}{subject}", ids.len())).await?;
         tx.commit().await?;
         Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX).saturating_sub(known.unsigned_abs()))
     }

@@ -38,7 +38,7 @@ where tenant_id = $1 order by id";
     DUE = "select id, tenant_id, cron, timezone, job, next_tick, next_at, created_at from schedules
 where next_at <= $1 order by next_at limit $2";
     MOVE_ON = "update schedules set next_tick = $4, next_at = $5 where id = $1 and next_tick = $2 and next_at = $3";
-    REMOVE = "delete from schedules where id = $1";
+    REMOVE = "delete from schedules where id = $1 returning tenant_id";
 }
 
 /// A cron expression in a time zone with the job that each tick enqueues. Times are Unix milliseconds.
@@ -142,6 +142,7 @@ impl Store {
         ];
         let mut tx = self.db.begin().await?;
         let (id,): (i64,) = tx.one(ADD, values).await?;
+        self.note_change(&mut tx, tenant, "schedule.add", id).await?;
         tx.commit().await?;
         self.schedule(id).await
     }
@@ -175,9 +176,12 @@ impl Store {
     /// When the ledger cannot be written.
     pub async fn remove_schedule(&self, id: i64) -> StoreResult<bool> {
         let mut tx = self.db.begin().await?;
-        let removed = tx.execute(REMOVE, args![id]).await?;
+        let removed: Option<(i64,)> = tx.optional(REMOVE, args![id]).await?;
+        if let Some((tenant,)) = removed {
+            self.note_change(&mut tx, TenantId(tenant), "schedule.remove", id).await?;
+        }
         tx.commit().await?;
-        Ok(removed > 0)
+        Ok(removed.is_some())
     }
 
     /// The schedules of all tenants that are due at `now` (Unix milliseconds), the longest overdue first, at most

@@ -81,6 +81,8 @@ impl Store {
         ];
         let mut tx = self.db.begin().await?;
         tx.execute(PUT, values).await?;
+        let subject = format!("{} ({})", template.name, template.language);
+        self.note_change(&mut tx, tenant, "template.put", subject).await?;
         tx.commit().await?;
         self.wake.ring(Topic::Messages);
         Ok(())

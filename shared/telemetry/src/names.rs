@@ -104,6 +104,10 @@ metrics! {
     Counter SENDERS_PARKED = "kabar_senders_parked_total", Count, [SCOPE];
     /// Times that senders were halted until a person acts.
     Counter SENDERS_HALTED = "kabar_senders_halted_total", Count, [];
+    /// Requests to the HTTP API, by the route that took them and what they came to.
+    Counter HTTP_REQUESTS = "kabar_http_requests_total", Count, [METHOD, ROUTE, STATUS];
+    /// From a request to the HTTP API to its answer.
+    Histogram HTTP_DURATION = "kabar_http_seconds", Seconds, [METHOD, ROUTE], COMMIT_SECONDS;
     /// Events that providers posted and that were stored.
     Counter EVENTS_RECEIVED = "kabar_events_received_total", Count, [PROVIDER];
     /// Posts to the webhooks that were refused.
@@ -198,6 +202,8 @@ pub mod field {
         KNOWN = "known";
         /// The line of a queue: `jobs` or `batches`.
         LINE = "line";
+        /// An HTTP method.
+        METHOD = "method";
         /// A message's id.
         MESSAGE_ID = "message_id";
         /// A provider's name, such as `whatsapp_cloud`.
@@ -206,13 +212,17 @@ pub mod field {
         REASON = "reason";
         /// A recipient's id; never the phone number.
         RECIPIENT_ID = "recipient_id";
+        /// The id of a request to the gateway: the caller's own, or made.
+        REQUEST_ID = "request_id";
+        /// A route of the HTTP API as its document names it, such as `/v1/jobs/{id}`; never the path that was asked for.
+        ROUTE = "route";
         /// A schedule's id.
         SCHEDULE_ID = "schedule_id";
         /// For whom a decision holds: `sender`, `account`, …
         SCOPE = "scope";
         /// A sender's name.
         SENDER = "sender";
-        /// What a receipt says: `sent`, `delivered`, `read` or `failed`.
+        /// What a receipt says: `sent`, `delivered`, `read` or `failed`. Of a request: the status code of its answer.
         STATUS = "status";
         /// A tenant's id.
         TENANT = "tenant";

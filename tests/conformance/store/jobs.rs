@@ -151,7 +151,7 @@ fn rows(count: u64) -> Vec<AudienceRow> {
 async fn a_file_broadcast_waits_until_it_is_started(ledger: TestLedger) {
     let store = ledger.store();
     let sender = sender(store, rate(20)).await;
-    let mut file = store.begin_file_broadcast(TENANT, file_broadcast()).await.unwrap();
+    let mut file = store.begin_file_broadcast(TENANT, file_broadcast(), 3).await.unwrap();
     assert!(!file.is_loaded());
     store.append_audience(&mut file, &rows(3)).await.unwrap();
     assert_eq!(plan_all(store).await, 0);
@@ -160,22 +160,22 @@ async fn a_file_broadcast_waits_until_it_is_started(ledger: TestLedger) {
     let claimed = Courier::of(store).await.claim(&sender).await;
     assert_eq!(claimed[0].fields.as_deref(), Some(r#"{"name":"Name 0","package":"Hemat"}"#));
 
-    let again = store.begin_file_broadcast(TENANT, file_broadcast()).await.unwrap();
+    let again = store.begin_file_broadcast(TENANT, file_broadcast(), 3).await.unwrap();
     assert!(again.is_loaded() && again.job_id() == file.job_id());
     let other = BroadcastJob { name: Some("another".to_owned()), ..file_broadcast() };
-    assert!(matches!(store.begin_file_broadcast(TENANT, other).await, Err(StoreError::DifferentJob(_))));
+    assert!(matches!(store.begin_file_broadcast(TENANT, other, 3).await, Err(StoreError::DifferentJob(_))));
 }
 
 async fn a_file_broadcast_that_was_cut_short_goes_on_without_doubling(ledger: TestLedger) {
     let store = ledger.store();
     sender(store, rate(20)).await;
     let all = rows(2_300);
-    let mut cut_short = store.begin_file_broadcast(TENANT, file_broadcast()).await.unwrap();
+    let mut cut_short = store.begin_file_broadcast(TENANT, file_broadcast(), 3).await.unwrap();
     store.append_audience(&mut cut_short, &all[..1_700]).await.unwrap();
     drop(cut_short);
 
     let store = another(&ledger).await;
-    let mut file = store.begin_file_broadcast(TENANT, file_broadcast()).await.unwrap();
+    let mut file = store.begin_file_broadcast(TENANT, file_broadcast(), 3).await.unwrap();
     assert!(!file.is_loaded());
     for part in all.chunks(900) {
         store.append_audience(&mut file, part).await.unwrap();

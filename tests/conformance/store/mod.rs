@@ -6,6 +6,7 @@
 
 mod fixtures;
 
+mod access;
 mod broadcasts;
 mod claims;
 mod clocks;

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use kabar_store::{Broadcast, BroadcastState, DEFAULT_TENANT, Store};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Common,
@@ -11,6 +11,7 @@ use super::{
     page::PageArgs,
     progress,
 };
+use crate::views::{self, BroadcastDetail};
 
 mod export;
 mod load;
@@ -93,12 +94,12 @@ pub(crate) async fn run(arguments: BroadcastArgs, common: &Common) -> anyhow::Re
 
 async fn say_state(store: &Store, id: &str, json: bool, more: &str) -> anyhow::Result<()> {
     let broadcast = store.broadcast(DEFAULT_TENANT, id).await?;
-    show(json, &broadcast, || format!("broadcast {id} is {}{more}", broadcast.state.as_str()))
+    show(json, &views::Broadcast::from(&broadcast), || format!("broadcast {id} is {}{more}", broadcast.state.as_str()))
 }
 
 async fn list(store: &Store, page: &PageArgs, json: bool) -> anyhow::Result<()> {
     let broadcasts = store.broadcasts(DEFAULT_TENANT, page.after.unwrap_or(i64::MAX), page.limit).await?;
-    show(json, &broadcasts, || {
+    show(json, &broadcasts.iter().map(views::Broadcast::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["ID", "NAME", "STATE", "AUDIENCE", "DONE", "FAILED", "ETA", "STARTED"]);
         for one in &broadcasts {
             table.row([
@@ -121,16 +122,10 @@ async fn list(store: &Store, page: &PageArgs, json: bool) -> anyhow::Result<()> 
 async fn show_one(store: &Store, id: &str, json: bool) -> anyhow::Result<()> {
     let broadcast = store.broadcast(DEFAULT_TENANT, id).await?;
     let mut reasons = store.reasons(broadcast.job_id).await?;
-    reasons.retain(|(_, reason, code, _)| reason.is_some() || code.is_some());
     if json {
-        let mut value = serde_json::to_value(&broadcast)?;
-        value["reasons"] = reasons
-            .iter()
-            .map(|(state, reason, code, count)| json!({"state": state, "reason": reason, "code": code, "count": count}))
-            .collect::<Vec<Value>>()
-            .into();
-        return output::print_json(&value);
+        return output::print_json(&BroadcastDetail::new(&broadcast, &reasons));
     }
+    reasons.retain(|(_, reason, code, _)| reason.is_some() || code.is_some());
     output::print(facts(&broadcast))?;
     let told: Vec<String> = reasons
         .iter()

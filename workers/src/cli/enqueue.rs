@@ -1,21 +1,14 @@
 //! The way of a job from options into the ledger: through the same door as every other job, and checked against the
 //! senders and templates that the ledger knows.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use kabar_domain::{
-    content::{Content, TemplateContent},
-    job::{Door, Job},
-};
+use kabar_domain::job::{Door, Job};
 use kabar_store::{DEFAULT_TENANT, Enqueued};
 use serde_json::Value;
 
 use super::{ledger::Ledger, output::note};
-
-/// A fresh id of a job; `kind` says of what.
-pub(crate) fn fresh_id(kind: &str) -> String {
-    format!("{kind}-{:08x}-{:08x}", fastrand::u32(..), fastrand::u32(..))
-}
+use crate::admission::Admission;
 
 /// Reads an instant that was typed.
 pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
@@ -32,50 +25,11 @@ pub(crate) async fn read(ledger: &Ledger, job: Value) -> anyhow::Result<Job> {
     Ok(job)
 }
 
-/// Checks that the job's sender is known, and its content against the template that it names.
+/// Checks the job's sender and template, as far as the ledger knows them.
 pub(crate) async fn check(ledger: &Ledger, job: &Job) -> anyhow::Result<()> {
-    ledger.store.sender(DEFAULT_TENANT, job.sender()).await?;
-    match job.content() {
-        Content::Template(content) => check_template(ledger, content).await,
-        _ => Ok(()),
-    }
-}
-
-async fn check_template(ledger: &Ledger, content: &TemplateContent) -> anyhow::Result<()> {
-    let (name, language) = (&content.name, &content.language);
-    let Some(known) = ledger.store.find_template(DEFAULT_TENANT, name, language).await? else {
-        return unknown_template(ledger, content).await;
-    };
-    let template = known.template;
-    if !template.is_sendable() {
-        bail!(
-            "template {name:?} ({language}) is {}: its provider sends no messages with it. Mend it there, then \
-             `kabar template add` its new object",
-            template.status
-        );
-    }
-    template.check(content)?;
-    Ok(())
-}
-
-/// A template that is not known goes as it is given, unless the settings are strict.
-async fn unknown_template(ledger: &Ledger, content: &TemplateContent) -> anyhow::Result<()> {
-    let known = ledger.store.templates(DEFAULT_TENANT).await?;
-    let of_name = |name: &str| known.iter().filter(|one| one.template.name == name).collect::<Vec<_>>();
-    let (name, language) = (&content.name, &content.language);
-    let others: Vec<&str> = of_name(name).into_iter().map(|one| one.template.language.as_str()).collect();
-    let hint = if others.is_empty() {
-        let names: Vec<String> =
-            known.iter().map(|one| format!("{} ({})", one.template.name, one.template.language)).collect();
-        if names.is_empty() { "none is known".to_owned() } else { format!("known are {}", names.join(", ")) }
-    } else {
-        format!("it is known in {}", others.join(", "))
-    };
-    if ledger.settings.templates.strict {
-        bail!("template {name:?} is not known in {language:?}: {hint}; `kabar template add` adds one");
-    }
-    if !known.is_empty() {
-        note(format!("note: template {name:?} is not known in {language:?} and goes unchecked; {hint}"));
+    let strict = ledger.settings.templates.strict;
+    if let Some(word) = Admission::new(&ledger.store, DEFAULT_TENANT, strict).check(job).await? {
+        note(word);
     }
     Ok(())
 }
@@ -91,16 +45,7 @@ pub(crate) async fn enqueue(ledger: &Ledger, job: &Job) -> anyhow::Result<i64> {
 
 #[cfg(test)]
 mod tests {
-    use kabar_domain::job::JobId;
-
     use super::*;
-
-    #[test]
-    fn fresh_ids_are_ids_and_differ() {
-        let (one, two) = (fresh_id("send"), fresh_id("send"));
-        assert_ne!(one, two);
-        assert!(one.starts_with("send-") && one.parse::<JobId>().is_ok(), "{one}");
-    }
 
     #[test]
     fn times_need_an_offset() {

@@ -10,6 +10,7 @@ use super::{
     output::{Table, number, or_dash, plural, show, time},
     page::PageArgs,
 };
+use crate::views;
 
 /// Named sets of people, such as one departure
 #[derive(Debug, Args)]
@@ -48,11 +49,7 @@ pub(crate) async fn run(arguments: GroupArgs, common: &Common) -> anyhow::Result
 
 async fn list(ledger: &Ledger, json: bool) -> anyhow::Result<()> {
     let groups = ledger.store.groups(DEFAULT_TENANT).await?;
-    let values: Vec<_> = groups
-        .iter()
-        .map(|group| json!({"name": group.name, "members": group.members, "created_at": time(group.created_at)}))
-        .collect();
-    show(json, &values, || {
+    show(json, &groups.iter().map(views::Group::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["NAME", "MEMBERS", "MADE"]);
         for group in &groups {
             table.row([group.name.clone(), number(group.members.unsigned_abs()), time(group.created_at)]);

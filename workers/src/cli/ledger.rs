@@ -7,7 +7,7 @@ use kabar_domain::{
     sender::ProviderKind,
 };
 use kabar_settings::{Settings, Sources};
-use kabar_store::{DEFAULT_TENANT, NewSender, Store};
+use kabar_store::{Actor, DEFAULT_TENANT, NewSender, Store};
 
 use super::{Common, output::note};
 use crate::context;
@@ -27,6 +27,7 @@ impl Ledger {
         let settings = settings(common)?;
         let store = context::open_store(&settings).await?;
         ensure_default_sender(&settings, &store).await?;
+        let store = store.acting_as(Actor::command_line(&account()));
         Ok(Self { settings, store })
     }
 
@@ -57,6 +58,14 @@ impl Ledger {
     fn parsed(&self, option: &str, text: &str) -> anyhow::Result<ParsedNumber> {
         PhoneNumber::parse(text, self.region()).with_context(|| format!("{option} {text:?}"))
     }
+}
+
+/// The account of the system that runs this command, as far as the environment tells.
+fn account() -> String {
+    ["USER", "LOGNAME", "USERNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok())
+        .unwrap_or_else(|| "-".to_owned())
 }
 
 /// The settings of this command.

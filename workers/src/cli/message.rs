@@ -12,6 +12,7 @@ use super::{
     output::{Table, or_dash, show, time},
     page::PageArgs,
 };
+use crate::views;
 
 mod story;
 
@@ -86,7 +87,7 @@ pub(crate) async fn run(arguments: MessageArgs, common: &Common) -> anyhow::Resu
     match arguments.command {
         Command::Show { id } => {
             let story = store.message_story(DEFAULT_TENANT, find(store, &id).await?).await?;
-            show(common.json, &story, || story::told(&story))
+            show(common.json, &views::MessageStory::from(&story), || story::told(&story))
         }
         Command::List(arguments) => list(store, arguments, common.json).await,
         Command::Resolve { id, sent, resend: _ } => {
@@ -123,7 +124,7 @@ async fn list(store: &Store, arguments: ListArgs, json: bool) -> anyhow::Result<
     }
     let filter = MessageFilter { state, job_key: job, sender };
     let messages = store.list_messages(DEFAULT_TENANT, &filter, page.after.unwrap_or(0), page.limit).await?;
-    show(json, &messages, || {
+    show(json, &messages.iter().map(views::ListedMessage::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["MESSAGE", "JOB", "SENDER", "TO", "STATE", "SINCE", "REASON"]);
         for one in &messages {
             table.row([

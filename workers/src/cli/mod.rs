@@ -1,5 +1,5 @@
 //! The command line. One file per command; what several share lies in files of its own: `ledger` (settings and store),
-//! `output`, `csv`, `content` (templates and their values), `enqueue`, `progress`.
+//! `output`, `survey`, `content` (templates and their values), `enqueue`, `progress`.
 //!
 //! **To add a command:** its file, a variant of `Command` in the order in which `kabar --help` shows them, its arm in
 //! [`run`]. Commands work on the ledger directly, also beside a running fleet.
@@ -8,16 +8,17 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod audit;
 mod broadcast;
 mod config;
 mod content;
-mod csv;
 mod dead;
 pub mod demo;
 mod doctor;
 mod enqueue;
 mod errors;
 mod group;
+mod key;
 mod ledger;
 mod message;
 mod migrate;
@@ -34,10 +35,12 @@ mod schema;
 mod send;
 mod sender;
 mod status;
+mod survey;
 mod template;
 
-pub use csv::survey_file;
+pub use crate::csv::survey_file;
 pub use errors::{is_closed_pipe, one_line};
+pub(crate) use schema::JOB as JOB_SCHEMA;
 
 /// What `kabar` was told on its command line.
 #[derive(Debug, Parser)]
@@ -94,6 +97,8 @@ enum Command {
     Schedule(schedule::ScheduleArgs),
     Message(message::MessageArgs),
     Dead(dead::DeadArgs),
+    Key(key::KeyArgs),
+    Audit(audit::AuditArgs),
     Status(status::StatusArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
@@ -130,6 +135,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Schedule(arguments) => schedule::run(arguments, &common).await,
         Command::Message(arguments) => message::run(arguments, &common).await,
         Command::Dead(arguments) => dead::run(arguments, &common).await,
+        Command::Key(arguments) => key::run(arguments, &common).await,
+        Command::Audit(arguments) => audit::run(&arguments, &common).await,
         Command::Status(arguments) => status::run(arguments, &common).await,
         Command::Doctor(arguments) => doctor::run(arguments, &common).await,
         Command::Schema(arguments) => schema::run(&arguments),

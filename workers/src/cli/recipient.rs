@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use kabar_domain::sender::Channel;
-use kabar_store::{Block, DEFAULT_TENANT, Recipient};
-use serde_json::{Value, json};
+use kabar_store::{DEFAULT_TENANT, Recipient};
+use serde_json::json;
 
 use super::{
     Common,
@@ -11,6 +11,7 @@ use super::{
     output::{Table, or_dash, show, time},
     page::PageArgs,
 };
+use crate::views;
 
 mod import;
 
@@ -62,7 +63,7 @@ pub(crate) async fn run(arguments: RecipientArgs, common: &Common) -> anyhow::Re
         Command::List(page) => list(&ledger, &page, json).await,
         Command::Show(Phone { phone }) => {
             let recipient = store.recipient(DEFAULT_TENANT, &ledger.phone("PHONE", &phone)?).await?;
-            show(json, &value(&recipient), || facts(&recipient))
+            show(json, &views::Recipient::from(&recipient), || facts(&recipient))
         }
         Command::Block { phone, reason } => {
             let phone = ledger.phone("PHONE", &phone)?;
@@ -84,7 +85,7 @@ pub(crate) async fn run(arguments: RecipientArgs, common: &Common) -> anyhow::Re
 
 async fn list(ledger: &Ledger, page: &PageArgs, json: bool) -> anyhow::Result<()> {
     let recipients = ledger.store.recipients(DEFAULT_TENANT, page.after.unwrap_or(0), page.limit).await?;
-    show(json, &recipients.iter().map(value).collect::<Vec<_>>(), || {
+    show(json, &recipients.iter().map(views::Recipient::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["PHONE", "NAME", "BLOCKED", "KNOWN SINCE"]);
         for one in &recipients {
             let blocked: Vec<&str> = one.blocks.iter().map(|block| block.channel.as_str()).collect();
@@ -121,40 +122,7 @@ fn facts(recipient: &Recipient) -> String {
         table.fact("blocked", format!("on {}: {}{code}", block.channel, block.reason));
         table.fact("  since", time(block.blocked_at));
         table.fact("  by", &block.source);
-        table.fact("  lifted by", lifted_by(block, recipient));
+        table.fact("  lifted by", views::lifted_by(block, recipient));
     }
     table.to_string()
-}
-
-/// What ends a block.
-fn lifted_by(block: &Block, recipient: &Recipient) -> String {
-    /// The 24-hour window had closed; the person opens it again by writing (the store lifts the block by this code).
-    const WINDOW_CLOSED: i64 = 131_047;
-    let by_hand = format!("`kabar recipient unblock {}`", recipient.phone);
-    if block.code == Some(WINDOW_CLOSED) { format!("a message from the person, or {by_hand}") } else { by_hand }
-}
-
-/// A recipient as JSON.
-fn value(recipient: &Recipient) -> Value {
-    let blocks: Vec<Value> = recipient
-        .blocks
-        .iter()
-        .map(|block| {
-            json!({
-                "channel": block.channel, "reason": block.reason, "code": block.code, "source": block.source,
-                "blocked_at": time(block.blocked_at), "lifted_by": lifted_by(block, recipient),
-            })
-        })
-        .collect();
-    json!({
-        "phone": recipient.phone,
-        "name": recipient.name,
-        "fields": recipient.fields,
-        "blocks": blocks,
-        "opted_out_at": recipient.opted_out_at.map(time),
-        "opted_out_by": recipient.opted_out_by,
-        "unreachable_at": recipient.unreachable_at.map(time),
-        "last_inbound_at": recipient.last_inbound_at.map(time),
-        "created_at": time(recipient.created_at),
-    })
 }

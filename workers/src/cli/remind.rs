@@ -10,6 +10,7 @@ use kabar_domain::{
 use serde_json::json;
 
 use super::{Common, content::TemplateOptions, enqueue, ledger::Ledger, output};
+use crate::admission;
 
 /// Remind one person of a due date
 ///
@@ -61,7 +62,7 @@ pub(crate) async fn run(arguments: RemindArgs, common: &Common) -> anyhow::Resul
     let ledger = Ledger::open(common).await?;
     let job = json!({
         "type": "reminder",
-        "id": arguments.id.unwrap_or_else(|| enqueue::fresh_id("reminder")),
+        "id": arguments.id.unwrap_or_else(|| admission::fresh_id("reminder")),
         "sender": arguments.sender,
         "to": ledger.phone_to_send("--to", &arguments.to)?,
         "due": arguments.due,

@@ -3,7 +3,6 @@
 use clap::{Args, Subcommand};
 use kabar_domain::job::Job;
 use kabar_store::{DEFAULT_TENANT, Store};
-use serde_json::{Value, json};
 
 use super::{
     Common,
@@ -11,12 +10,7 @@ use super::{
     output::{Table, number, or_dash, plural, show, time},
     page::PageArgs,
 };
-
-/// Why the messages of a reminder end that was paid.
-const PAID: &str = "paid";
-
-/// Why the messages of a reminder end that was taken back.
-const CANCELLED: &str = "cancelled";
+use crate::views::{self, EndedReminder, ReminderDetail};
 
 /// Reminders that are on their way
 ///
@@ -59,22 +53,18 @@ pub(crate) async fn run(arguments: ReminderArgs, common: &Common) -> anyhow::Res
     match arguments.command {
         Command::List(page) => list(store, &page, json).await,
         Command::Show(Id { id }) => show_one(store, &id, json).await,
-        Command::Paid(Id { id }) => end(store, &id, PAID, json).await,
-        Command::Cancel(Id { id }) => end(store, &id, CANCELLED, json).await,
+        Command::Paid(Id { id }) => end(&EndedReminder::paid(store, DEFAULT_TENANT, &id).await?, &id, json),
+        Command::Cancel(Id { id }) => end(&EndedReminder::cancelled(store, DEFAULT_TENANT, &id).await?, &id, json),
     }
 }
 
-async fn end(store: &Store, id: &str, reason: &str, json: bool) -> anyhow::Result<()> {
-    store.job_summary(DEFAULT_TENANT, id, Some("reminder")).await?;
-    let ended = store.cancel_reminder(DEFAULT_TENANT, id, reason).await?;
-    show(json, &json!({"id": id, "state": "cancelled", "reason": reason, "messages": ended}), || {
-        format!("reminder {id} is {reason}; {} taken back", plural(ended, "message"))
-    })
+fn end(ended: &EndedReminder, id: &str, json: bool) -> anyhow::Result<()> {
+    show(json, ended, || format!("reminder {id} is {}; {} taken back", ended.reason, plural(ended.messages, "message")))
 }
 
 async fn list(store: &Store, page: &PageArgs, json: bool) -> anyhow::Result<()> {
     let reminders = store.jobs(DEFAULT_TENANT, "reminder", page.after, page.limit).await?;
-    let mut rows: Vec<Value> = Vec::with_capacity(reminders.len());
+    let mut rows = Vec::with_capacity(reminders.len());
     let mut table = Table::new(["ID", "TO", "DUE", "STATE", "MESSAGES", "MADE"]);
     for (job_id, summary) in &reminders {
         let Job::Reminder(reminder) = store.job(*job_id).await? else { continue };
@@ -86,8 +76,7 @@ async fn list(store: &Store, page: &PageArgs, json: bool) -> anyhow::Result<()> 
             number(summary.audience.unsigned_abs()),
             time(summary.created_at),
         ]);
-        rows.push(json!({"id": summary.id, "to": reminder.to, "due": reminder.due, "state": summary.state,
-            "messages": summary.audience, "created_at": time(summary.created_at)}));
+        rows.push(views::Reminder::new(summary, &reminder));
     }
     show(json, &rows, || table.or("no reminder yet: `kabar remind` makes one"))?;
     page.note_more(reminders.len(), reminders.last().map(|(id, _)| *id));
@@ -95,35 +84,21 @@ async fn list(store: &Store, page: &PageArgs, json: bool) -> anyhow::Result<()> 
 }
 
 async fn show_one(store: &Store, id: &str, json: bool) -> anyhow::Result<()> {
-    /// A reminder has at most 20 offsets.
-    const ALL: u32 = 100;
-    let (job_id, summary) = store.job_summary(DEFAULT_TENANT, id, Some("reminder")).await?;
-    let Job::Reminder(reminder) = store.job(job_id).await? else { anyhow::bail!("{id} is no reminder") };
-    let mut messages = store.messages_of_job(job_id, 0, ALL).await?;
-    messages.sort_by_key(|message| std::cmp::Reverse(message.part));
-    let values: Vec<Value> = messages
-        .iter()
-        .map(|one| {
-            json!({"id": one.id, "before": format!("{}d", one.part), "state": one.state, "reason": one.reason,
-                "due_at": time(one.due_at), "expires_at": one.expires_at.map(time)})
-        })
-        .collect();
-    let value = json!({"id": id, "to": reminder.to, "due": reminder.due, "timezone": reminder.timezone,
-        "sender": reminder.sender, "state": summary.state, "created_at": time(summary.created_at), "messages": values});
-    show(json, &value, || {
+    let reminder = ReminderDetail::read(store, DEFAULT_TENANT, id).await?;
+    let Some(reminder) = reminder else { anyhow::bail!("{id} is no reminder") };
+    show(json, &reminder, || {
         let mut facts = Table::of_facts();
         facts.fact("id", id);
-        facts.fact("to", reminder.to.to_string());
+        facts.fact("to", &reminder.to);
         facts.fact("due", format!("{} ({})", reminder.due, reminder.timezone));
         facts.fact("sender", &reminder.sender);
-        facts.fact("state", &summary.state);
+        facts.fact("state", &reminder.state);
         let mut table = Table::new(["MESSAGE", "BEFORE", "STATE", "NOT BEFORE", "REASON"]);
-        for one in &messages {
-            let before = format!("{}d", one.part);
+        for one in &reminder.messages {
             let reason = or_dash(one.reason.as_deref());
-            table.row([one.id.to_string(), before, one.state.to_string(), time(one.due_at), reason]);
+            table.row([one.id.to_string(), one.before.clone(), one.state.0.to_string(), time(one.due_at.0), reason]);
         }
-        let planned = summary.state != "accepted";
+        let planned = reminder.state != "accepted";
         let none = if planned { "nothing of it is to be sent" } else { "its messages are not planned yet" };
         format!("{facts}\n{}", table.or(none))
     })

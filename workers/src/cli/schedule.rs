@@ -14,6 +14,7 @@ use super::{
     ledger::Ledger,
     output::{self, Table, show, time},
 };
+use crate::views;
 
 /// Jobs that are enqueued again and again by the clock
 #[derive(Debug, Args)]
@@ -72,12 +73,12 @@ pub(crate) async fn run(arguments: ScheduleArgs, common: &Common) -> anyhow::Res
             let job = read_job(&ledger, &job).await?;
             let schedule = store.add_schedule(DEFAULT_TENANT, &cron, timezone, &job, ledger.door()).await?;
             output::note(format!("next at {} (UTC)", time(schedule.next_at)));
-            show(json, &value(&schedule), || schedule.id.to_string())
+            show(json, &views::Schedule::from(&schedule), || schedule.id.to_string())
         }
         Command::List => list(&ledger, json).await,
         Command::Show(Id { id }) => {
             let schedule = store.schedule(id).await?;
-            show(json, &value(&schedule), || facts(&schedule))
+            show(json, &views::Schedule::from(&schedule), || facts(&schedule))
         }
         Command::Remove(Id { id }) => {
             if !store.remove_schedule(id).await? {
@@ -101,7 +102,7 @@ async fn read_job(ledger: &Ledger, file: &std::path::Path) -> anyhow::Result<Val
 
 async fn list(ledger: &Ledger, json: bool) -> anyhow::Result<()> {
     let schedules = ledger.store.schedules(DEFAULT_TENANT).await?;
-    show(json, &schedules.iter().map(value).collect::<Vec<_>>(), || {
+    show(json, &schedules.iter().map(views::Schedule::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["ID", "CRON", "TIMEZONE", "JOB", "NEXT AT"]);
         for one in &schedules {
             let job = one.job.get("type").and_then(Value::as_str).unwrap_or("-").to_owned();
@@ -120,17 +121,4 @@ fn facts(schedule: &Schedule) -> String {
     table.fact("next tick", format!("{} by the clocks of {}", schedule.next_tick, schedule.timezone));
     table.fact("added", time(schedule.created_at));
     format!("{table}\n{:#}", schedule.job)
-}
-
-/// A schedule as JSON.
-fn value(schedule: &Schedule) -> Value {
-    json!({
-        "id": schedule.id.to_string(),
-        "cron": schedule.cron,
-        "timezone": schedule.timezone,
-        "job": schedule.job,
-        "next_at": time(schedule.next_at),
-        "next_tick": schedule.next_tick,
-        "created_at": time(schedule.created_at),
-    })
 }

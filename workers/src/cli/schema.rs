@@ -3,14 +3,16 @@
 use clap::{Args, Subcommand};
 
 use super::output;
+use crate::gateway::openapi;
 
 /// JSON Schema (draft 2020-12) of a job.
-const JOB: &str = include_str!("job.schema.json");
+pub(crate) const JOB: &str = include_str!("job.schema.json");
 
-/// JSON Schemas of what other programs hand in
+/// What other programs are written against: the form of a job, the HTTP API
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  kabar schema job > job.schema.json")]
+  kabar schema job > job.schema.json
+  kabar schema openapi > openapi.json")]
 pub(crate) struct SchemaArgs {
     #[command(subcommand)]
     command: Command,
@@ -21,11 +23,15 @@ enum Command {
     /// A job, the same at every door: HTTP, RabbitMQ, SQS, `kabar schedule add`
     #[command(after_help = "Example:\n  kabar schema job > job.schema.json")]
     Job,
+    /// The HTTP API, as OpenAPI 3.1; a running gateway answers with it at /openapi.json
+    #[command(after_help = "Example:\n  kabar schema openapi > openapi.json")]
+    Openapi,
 }
 
 pub(crate) fn run(arguments: &SchemaArgs) -> anyhow::Result<()> {
     match arguments.command {
         Command::Job => output::print(JOB.trim_end()),
+        Command::Openapi => output::print(openapi().trim_end()),
     }
 }
 

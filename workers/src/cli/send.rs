@@ -6,6 +6,7 @@ use kabar_domain::job::{DEFAULT_SENDER, OnDoubt};
 use serde_json::json;
 
 use super::{Common, content::TemplateOptions, enqueue, ledger::Ledger, output, progress};
+use crate::admission;
 
 /// Send one message to one person
 ///
@@ -68,7 +69,7 @@ pub(crate) async fn run(arguments: SendArgs, common: &Common) -> anyhow::Result<
     };
     let job = json!({
         "type": "send",
-        "id": arguments.id.unwrap_or_else(|| enqueue::fresh_id("send")),
+        "id": arguments.id.unwrap_or_else(|| admission::fresh_id("send")),
         "sender": arguments.sender,
         "to": to,
         "content": content,

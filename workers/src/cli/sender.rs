@@ -1,14 +1,15 @@
 //! `kabar sender`: the business identities that messages come from.
 
 use clap::{Args, Subcommand};
-use kabar_store::{DEFAULT_TENANT, Sender, Store};
-use serde_json::{Value, json};
+use kabar_store::{DEFAULT_TENANT, Store};
+use serde_json::json;
 
 use super::{
     Common,
     ledger::Ledger,
-    output::{self, Table, or_dash, show, time, time_or_dash},
+    output::{Table, or_dash, show, time, time_or_dash},
 };
+use crate::views;
 
 mod change;
 
@@ -60,7 +61,7 @@ pub(crate) async fn run(arguments: SenderArgs, common: &Common) -> anyhow::Resul
     match arguments.command {
         Command::Add(arguments) => {
             let sender = store.add_sender(DEFAULT_TENANT, &arguments.new_sender(&ledger.settings)?).await?;
-            show(json, &value(&sender), || {
+            show(json, &views::Sender::from(&sender), || {
                 let name = &sender.name;
                 format!("sender {name} added; `kabar doctor` asks its provider whether the token is right")
             })
@@ -70,7 +71,7 @@ pub(crate) async fn run(arguments: SenderArgs, common: &Common) -> anyhow::Resul
         Command::Set(arguments) => {
             let change = arguments.change(&ledger.settings)?;
             let sender = store.change_sender(DEFAULT_TENANT, &arguments.name, &change).await?;
-            show(json, &value(&sender), || format!("sender {} changed", sender.name))
+            show(json, &views::Sender::from(&sender), || format!("sender {} changed", sender.name))
         }
         Command::Pause { name, reason } => {
             store.pause_sender(DEFAULT_TENANT, &name, &reason).await?;
@@ -86,12 +87,12 @@ pub(crate) async fn run(arguments: SenderArgs, common: &Common) -> anyhow::Resul
 
 async fn say_state(store: &Store, name: &str, json: bool, more: &str) -> anyhow::Result<()> {
     let sender = store.sender(DEFAULT_TENANT, name).await?;
-    show(json, &value(&sender), || format!("sender {name} is {}{more}", sender.state.as_str()))
+    show(json, &views::Sender::from(&sender), || format!("sender {name} is {}{more}", sender.state.as_str()))
 }
 
 async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
     let senders = store.senders(DEFAULT_TENANT).await?;
-    show(json, &senders.iter().map(value).collect::<Vec<_>>(), || {
+    show(json, &senders.iter().map(views::Sender::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["NAME", "PROVIDER", "PHONE NUMBER ID", "RATE", "STATE", "REASON", "LAST RECEIPT"]);
         for sender in &senders {
             table.row([
@@ -113,7 +114,7 @@ async fn show_one(store: &Store, name: &str, json: bool) -> anyhow::Result<()> {
     let pace = store.pace(sender.id).await?;
     let effective = pace.and_then(|pace| pace.rate_milli).map(|milli| milli as f64 / 1_000.0);
     let open = pace.is_some_and(|pace| pace.open);
-    let mut shown = value(&sender);
+    let mut shown = serde_json::to_value(views::Sender::from(&sender))?;
     shown["effective_rate"] = json!(effective);
     shown["open"] = json!(open);
     show(json, &shown, || {
@@ -137,24 +138,5 @@ async fn show_one(store: &Store, name: &str, json: bool) -> anyhow::Result<()> {
         table.fact("last receipt", time_or_dash(sender.last_receipt_at));
         table.fact("added", time(sender.created_at));
         table.to_string()
-    })
-}
-
-/// A sender as JSON, without its secrets.
-fn value(sender: &Sender) -> Value {
-    json!({
-        "name": sender.name,
-        "provider": sender.provider,
-        "phone_number_id": sender.address,
-        "account": sender.account,
-        "app": sender.app,
-        "api_base": sender.api_base,
-        "api_version": sender.api_version,
-        "own_app_secret": sender.app_secret().is_some(),
-        "rate": sender.rate,
-        "state": sender.state.as_str(),
-        "reason": sender.state_reason,
-        "last_receipt_at": sender.last_receipt_at.map(output::time),
-        "created_at": time(sender.created_at),
     })
 }

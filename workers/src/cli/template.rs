@@ -13,6 +13,7 @@ use super::{
     ledger::Ledger,
     output::{self, Table, or_dash, show, time},
 };
+use crate::views;
 
 /// Message forms that a provider approved
 ///
@@ -102,7 +103,7 @@ async fn add(store: &Store, templates: &[Template], json: bool) -> anyhow::Resul
 
 async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
     let templates = store.templates(DEFAULT_TENANT).await?;
-    show(json, &templates.iter().map(value).collect::<Vec<_>>(), || {
+    show(json, &templates.iter().map(views::Template::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["NAME", "LANGUAGE", "CATEGORY", "STATUS", "CHANGED"]);
         for one in &templates {
             let template = &one.template;
@@ -121,7 +122,7 @@ async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
 async fn show_one(store: &Store, name: &str, json: bool) -> anyhow::Result<()> {
     let templates = store.template(DEFAULT_TENANT, name).await?;
     if json {
-        return output::print_json(&templates.iter().map(value).collect::<Vec<_>>());
+        return output::print_json(&templates.iter().map(views::Template::from).collect::<Vec<_>>());
     }
     let texts: Vec<String> = templates.iter().map(facts).collect();
     output::print(texts.join("\n\n"))
@@ -145,20 +146,6 @@ fn facts(stored: &StoredTemplate) -> String {
     }
     table.fact("changed", time(stored.updated_at));
     table.to_string()
-}
-
-/// A template as JSON: the provider's object with what the ledger adds.
-fn value(stored: &StoredTemplate) -> Value {
-    let template = &stored.template;
-    json!({
-        "name": template.name,
-        "language": template.language,
-        "category": template.category,
-        "status": template.status,
-        "components": template.components,
-        "paused_until": (stored.paused_until > 0).then(|| time(stored.paused_until)),
-        "updated_at": time(stored.updated_at),
-    })
 }
 
 #[cfg(test)]

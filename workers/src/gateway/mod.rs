@@ -1,5 +1,7 @@
-//! Takes HTTP in: webhooks of providers, health and metrics. Durable before it answers; no business rule of its own.
+//! Takes HTTP in: the API, webhooks of providers, health and metrics. Durable before it answers; no business rule of its
+//! own.
 
+mod api;
 mod health;
 mod webhooks;
 
@@ -12,6 +14,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Shared;
+
+pub(crate) use api::openapi;
 
 /// What every request can reach.
 #[derive(Clone)]
@@ -39,13 +43,15 @@ pub async fn listen(context: Shared, metrics: Option<MetricsHandle>) -> anyhow::
     })?;
     let address = listener.local_addr().context("the gateway's address cannot be read")?;
     let body_limit = context.settings.gateway.body_limit_bytes;
+    let gateway = Arc::new(Gateway { context, metrics });
     let router = Router::new()
         .route("/webhooks/whatsapp", get(webhooks::verify).post(webhooks::receive))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .layer(DefaultBodyLimit::max(body_limit))
-        .with_state(Arc::new(Gateway { context, metrics }));
+        .merge(api::router(&gateway))
+        .with_state(gateway);
     tracing::info!(%address, "the gateway listens");
     Ok(Listening { listener, address, router })
 }

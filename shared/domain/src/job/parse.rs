@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{Audience, BroadcastJob, Job, JobId, MAX_INLINE_RECIPIENTS};
 use crate::{
+    json,
     phone::{DefaultRegion, PhoneNumber},
     reminder::MAX_OFFSETS,
 };
@@ -46,7 +47,7 @@ impl Job {
     /// # Errors
     /// The first field that cannot be understood.
     pub fn from_json(text: &[u8], door: Door, fallback_id: Option<JobId>) -> Result<Self, InvalidJob> {
-        match serde_json::from_slice(text) {
+        match json::parse(text) {
             Ok(value) => Self::from_value(value, door, fallback_id),
             Err(error) => invalid("job", format!("not JSON: {error}")),
         }

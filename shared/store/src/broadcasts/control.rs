@@ -34,6 +34,7 @@ impl Store {
         tx.execute(CONTROL, args![row.id, "running", "paused"]).await?;
         let held = lock_held(&mut tx, row.id).await?;
         tx.execute(GIVE_BACK, args![held, self.now_ms()]).await?;
+        self.note_change(&mut tx, tenant, "broadcast.pause", key).await?;
         tx.commit().await
     }
 
@@ -46,6 +47,7 @@ impl Store {
         self.refuse_if_over(&row, "resumed").await?;
         let mut tx = self.db.begin().await?;
         tx.execute(CONTROL, args![row.id, "paused", "running"]).await?;
+        self.note_change(&mut tx, tenant, "broadcast.resume", key).await?;
         tx.commit().await?;
         self.wake.ring(Topic::Jobs);
         self.wake.ring(Topic::Messages);
@@ -66,6 +68,7 @@ impl Store {
         let mut tx = self.db.begin().await?;
         tx.execute(CANCEL_JOB, args![row.id]).await?;
         let held = lock_held(&mut tx, row.id).await?;
+        self.note_change(&mut tx, tenant, "broadcast.cancel", key).await?;
         let mut cancelled = tx.execute(CANCEL_CLAIMED, args![held, self.now_ms(), BROADCAST_CANCELLED]).await?;
         tx.commit().await?;
         loop {
@@ -99,6 +102,9 @@ impl Store {
             let Some(&(_, recipient, part)) = failed.last() else { break };
             after = (recipient, part);
             let ids: Vec<i64> = failed.into_iter().map(|(id, ..)| id).collect();
+            if retried == 0 {
+                self.note_change(&mut tx, tenant, "broadcast.retry", key).await?;
+            }
             retried += tx.execute(RETRY, args![json_list(&ids), now]).await?;
             tx.commit().await?;
         }
@@ -124,6 +130,8 @@ impl Store {
         let mut tx = self.db.begin().await?;
         tx.execute(CANCEL_JOB, args![row.id]).await?;
         let cancelled = tx.execute(CANCEL_FEW, args![row.id, self.now_ms(), reason]).await?;
+        let action = if reason == "paid" { "reminder.paid" } else { "job.cancel" };
+        self.note_change(&mut tx, tenant, action, key).await?;
         tx.commit().await?;
         Ok(cancelled)
     }

@@ -139,6 +139,7 @@ impl Store {
             tx.execute(CHANGE_RATE, args![sender.id, rate.limit().map(i64::from), self.now_ms()]).await?;
             tx.execute(FORGET_CUT, args![sender.id]).await?;
         }
+        self.note_change(&mut tx, tenant, "sender.change", name).await?;
         tx.commit().await?;
         self.wake.ring(Topic::Messages);
         self.sender(tenant, name).await
@@ -162,6 +163,7 @@ impl Store {
         ];
         let Some((id,)) = tx.optional::<(i64,), _>(ADD, values).await? else { return Ok(false) };
         tx.execute(ADD_PACE, args![id]).await?;
+        self.note_change(tx, tenant, "sender.add", &new.name).await?;
         Ok(true)
     }
 

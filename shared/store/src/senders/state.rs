@@ -21,6 +21,7 @@ impl Store {
         let mut tx = self.db.begin().await?;
         tx.execute(PAUSE, args![sender.id, reason, now]).await?;
         give_back(&mut tx, &[sender.id], now).await?;
+        self.note_change(&mut tx, tenant, "sender.pause", name).await?;
         tx.commit().await
     }
 
@@ -33,6 +34,7 @@ impl Store {
         let mut tx = self.db.begin().await?;
         tx.execute(RESUME, args![sender.id, self.now_ms()]).await?;
         tx.execute(UNPARK, args![sender.id]).await?;
+        self.note_change(&mut tx, tenant, "sender.resume", name).await?;
         tx.commit().await?;
         self.wake.ring(Topic::Messages);
         Ok(())

@@ -16,10 +16,12 @@ use kabar_store::{DEFAULT_TENANT, Recipient};
 use serde::Serialize;
 
 use super::start::duration;
-use crate::cli::{
+use crate::{
+    cli::{
+        ledger::Ledger,
+        output::{self, Table, length, number},
+    },
     csv::{CsvFile, Row, Survey},
-    ledger::Ledger,
-    output::{self, Table, length, number},
 };
 
 /// The most people that are looked up at once.

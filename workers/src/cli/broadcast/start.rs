@@ -1,12 +1,11 @@
 //! `kabar broadcast start`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
 use kabar_domain::{
-    content::Content,
     job::{Audience, DEFAULT_SENDER, OnDoubt},
     pace::{Rate, spacing_us},
 };
@@ -14,12 +13,17 @@ use kabar_store::DEFAULT_TENANT;
 use serde_json::{Value, json};
 
 use super::{load, preview};
-use crate::cli::{
-    content::TemplateOptions,
+use crate::{
+    admission,
+    cli::{
+        content::TemplateOptions,
+        enqueue,
+        ledger::Ledger,
+        output, progress, send,
+        survey::{look_through, report},
+    },
     csv::{CsvFile, Survey},
-    enqueue,
-    ledger::Ledger,
-    output, progress, send,
+    file_broadcast::check_columns,
 };
 
 /// Start a broadcast to a group or to the people in a CSV file
@@ -84,23 +88,23 @@ pub(super) async fn run(arguments: StartArgs, ledger: &Ledger, json: bool) -> an
     }
     let file = match &arguments.file {
         Some(path) => {
-            let file = CsvFile::open(path, ledger.region())?;
-            let survey = Survey::of(&file, json)?;
+            let file = Arc::new(CsvFile::open(path, ledger.region())?);
+            let survey = look_through(&file, json)?;
             Some((file, survey))
         }
         None => None,
     };
     let job = enqueue::read(ledger, job(&arguments, file.as_ref().map(|(_, survey)| survey))?).await?;
     if let Some((file, survey)) = &file {
-        survey.report();
+        report(survey);
         survey.judge(file, arguments.strict)?;
-        check_columns(file, job.content())?;
+        check_columns(file, job.content()).map_err(anyhow::Error::msg)?;
     }
     if let Some(group) = &arguments.group {
         ledger.store.group(DEFAULT_TENANT, group).await?;
     }
     if arguments.dry_run {
-        let preview = preview::of(ledger, &job, file.as_ref().map(|(file, _)| file)).await?;
+        let preview = preview::of(ledger, &job, file.as_ref().map(|(file, _)| &**file)).await?;
         return preview::print(&preview, file.as_ref().map(|(_, survey)| survey), json);
     }
     let job_id = match &file {
@@ -127,7 +131,7 @@ fn job(arguments: &StartArgs, survey: Option<&Survey>) -> anyhow::Result<Value> 
     };
     Ok(json!({
         "type": "broadcast",
-        "id": arguments.id.clone().unwrap_or_else(|| enqueue::fresh_id("broadcast")),
+        "id": arguments.id.clone().unwrap_or_else(|| admission::fresh_id("broadcast")),
         "sender": arguments.sender,
         "name": arguments.name,
         "audience": audience,
@@ -136,19 +140,6 @@ fn job(arguments: &StartArgs, survey: Option<&Survey>) -> anyhow::Result<Value> 
         "expires_at": arguments.expires,
         "on_doubt": arguments.on_doubt,
     }))
-}
-
-/// A field that no row can have is a slip of the pen: everybody would be skipped.
-fn check_columns(file: &CsvFile, content: &Content) -> anyhow::Result<()> {
-    let missing: Vec<String> =
-        content.fields().into_iter().filter(|field| field != "name" && !file.has(field)).collect();
-    let Some(first) = missing.first() else { return Ok(()) };
-    bail!(
-        "the content takes {{{first}}}, but file {} has no column {first:?}; its columns are {}. For braces as they \
-         are, write {{{{ and }}}}",
-        file.path().display(),
-        file.columns()
-    )
 }
 
 /// How long `count` messages take at this rate; none where it is unlimited.

@@ -7,11 +7,14 @@ use clap::Args;
 use kabar_store::{DEFAULT_TENANT, NewRecipient};
 use serde_json::json;
 
-use crate::cli::{
-    csv::{CsvFile, Row, Survey},
-    ledger::Ledger,
-    output::{number, plural, show},
-    progress::Meter,
+use crate::{
+    cli::{
+        ledger::Ledger,
+        output::{number, plural, show},
+        progress::Meter,
+        survey::{look_through, report},
+    },
+    csv::{CsvFile, Row},
 };
 
 /// The most people that are written at once.
@@ -47,8 +50,8 @@ pub(super) async fn run(arguments: ImportArgs, ledger: &Ledger, json: bool) -> a
         bail!("--group is empty: name the group");
     }
     let file = CsvFile::open(&arguments.file, ledger.region())?;
-    let survey = Survey::of(&file, json)?;
-    survey.report();
+    let survey = look_through(&file, json)?;
+    report(&survey);
     survey.judge(&file, arguments.strict)?;
     let (mut chunk, mut imported, mut new) = (Vec::with_capacity(CHUNK), 0, 0);
     let mut meter = Meter::new("importing");

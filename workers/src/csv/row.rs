@@ -44,8 +44,11 @@ fn recipient(
     region: Option<DefaultRegion>,
 ) -> Result<RecipientRow, String> {
     if cells.len() != columns.count() {
-        let (has, wanted) = (super::super::output::plural(cells.len() as u64, "field"), columns.count());
-        return Err(format!("has {has}, the header has {wanted}: put values that hold the separator in \"quotes\""));
+        let (has, wanted) = (cells.len(), columns.count());
+        let fields = if has == 1 { "field" } else { "fields" };
+        return Err(format!(
+            "has {has} {fields}, the header has {wanted}: put values that hold the separator in \"quotes\""
+        ));
     }
     let typed = cells[columns.phone()];
     if typed.is_empty() {

@@ -33,6 +33,8 @@ pub(crate) use survey::{RowHash, Survey};
 #[derive(Debug)]
 pub(crate) struct CsvFile {
     path: PathBuf,
+    /// What messages call it.
+    name: String,
     delimiter: u8,
     columns: Columns,
     region: Option<DefaultRegion>,
@@ -84,22 +86,27 @@ pub(crate) struct BadRow {
 impl CsvFile {
     /// Opens a file and reads its header; `region` reads numbers in national notation.
     pub(crate) fn open(path: &Path, region: Option<DefaultRegion>) -> anyhow::Result<Self> {
-        let named = || format!("file {}", path.display());
+        Self::open_as(path, format!("file {}", path.display()), region)
+    }
+
+    /// The same; messages call it `name`.
+    pub(crate) fn open_as(path: &Path, name: String, region: Option<DefaultRegion>) -> anyhow::Result<Self> {
+        let named = || name.clone();
         let mut file = File::open(path).with_context(named)?;
         let metadata = file.metadata().with_context(named)?;
         if metadata.is_dir() {
-            bail!("file {} is a folder: name a CSV file", path.display());
+            bail!("{name} is a folder: name a CSV file");
         }
         let delimiter = lines::sniff(&mut file).with_context(named)?;
         let mut reader = reader(file, delimiter, RowBudget::default());
         let header = reader.byte_headers().map_err(row::unreadable).with_context(named)?;
         let columns = Columns::read(header).with_context(named)?;
-        Ok(Self { path: path.to_owned(), delimiter, columns, region, bytes: metadata.len() })
+        Ok(Self { path: path.to_owned(), name, delimiter, columns, region, bytes: metadata.len() })
     }
 
-    /// The file.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// What messages call it, such as `file guests.csv`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Whether the file has a column for this field.
@@ -114,7 +121,7 @@ impl CsvFile {
 
     /// Walks through the file from its first row.
     pub(crate) fn rows(&self) -> anyhow::Result<Rows<'_>> {
-        let file = File::open(&self.path).with_context(|| format!("file {}", self.path.display()))?;
+        let file = File::open(&self.path).with_context(|| self.name.clone())?;
         let budget = RowBudget::default();
         let mut reader = reader(file, self.delimiter, budget.clone());
         reader.byte_headers().map_err(row::unreadable)?;
@@ -156,7 +163,7 @@ impl Rows<'_> {
             self.budget.renew();
             let earliest = self.reader.position().line();
             let more = self.reader.read_byte_record(&mut self.record).map_err(row::unreadable);
-            if !more.with_context(|| format!("file {}", self.file.path.display()))? {
+            if !more.with_context(|| self.file.name.clone())? {
                 return Ok(None);
             }
             // The reader stands behind the row's line break, so its first line is that many lines up. The last row has none
@@ -164,7 +171,7 @@ impl Rows<'_> {
             let inside: usize = self.record.iter().map(|field| field.iter().filter(|b| **b == b'\n').count()).sum();
             let line = self.reader.position().line().saturating_sub(1 + inside as u64).max(earliest);
             let row = row::read(&self.record, line, &self.file.columns, self.file.region);
-            if let Some(row) = row.with_context(|| format!("file {}", self.file.path.display()))? {
+            if let Some(row) = row.with_context(|| self.file.name.clone())? {
                 return Ok(Some(self.once(row)));
             }
         }

@@ -141,7 +141,7 @@ fn the_same_recipients_have_the_same_hash_and_a_file_is_judged() {
     let survey = |bytes: &[u8]| {
         let (kept, file) = file(bytes);
         let file = file.unwrap();
-        (Survey::of(&file, false).unwrap(), file, kept)
+        (Survey::of(&file, 20, |_| ()).unwrap(), file, kept)
     };
     let (one, file, _kept) = survey(b"phone;name\n0812-3456-7890;Siti\nx;y\n0812-3456-7890;Siti\n+1 555-0100;Joe\n");
     let (two, ..) = survey(b"name,phone\r\nSiti,+6281234567890\r\nJoe,+15550100\r\n");

@@ -8,16 +8,9 @@ use ring::digest;
 use serde::Serialize;
 
 use super::{BadRow, CsvFile, RecipientRow, Row};
-use crate::cli::{
-    output::{note, plural},
-    progress::Meter,
-};
 
-/// The most lines of one kind that are shown as text.
-const MOST_SHOWN: usize = 20;
-
-/// After how many rows progress is shown.
-const METER_EVERY: u64 = 10_000;
+/// After how many rows progress is told.
+const TELL_EVERY: u64 = 10_000;
 
 /// What a whole file comes to.
 #[derive(Debug, Default, Serialize)]
@@ -36,7 +29,7 @@ pub(crate) struct Survey {
     pub(crate) bad_rows: Vec<BadRow>,
     /// The first line with a number that is possible only.
     #[serde(skip)]
-    first_unassigned: Option<u64>,
+    pub(crate) first_unassigned: Option<u64>,
     /// SHA-256 of the normalised rows, in hexadecimal.
     #[serde(skip)]
     pub(crate) hash: String,
@@ -52,16 +45,15 @@ pub(crate) struct Duplicate {
 }
 
 impl Survey {
-    /// Walks through the whole file. Keeps every bad row where `all`, else those that are shown.
-    pub(crate) fn of(file: &CsvFile, all: bool) -> anyhow::Result<Self> {
-        let most = if all { usize::MAX } else { MOST_SHOWN };
+    /// Walks through the whole file. Keeps as many bad rows and repeats as `most`; `progress` hears what part is done, from
+    /// 0 to 1.
+    pub(crate) fn of(file: &CsvFile, most: usize, mut progress: impl FnMut(f64)) -> anyhow::Result<Self> {
         let mut survey = Self::default();
         let mut hash = RowHash::default();
-        let mut meter = Meter::new("looking through the file, %");
         let mut rows = file.rows()?;
         while let Some(row) = rows.next() {
-            if survey.recipients.is_multiple_of(METER_EVERY) {
-                meter.set((rows.part_read() * 100.0) as u64, 100, "");
+            if survey.recipients.is_multiple_of(TELL_EVERY) {
+                progress(rows.part_read());
             }
             match row? {
                 Row::Recipient(row) => {
@@ -86,44 +78,25 @@ impl Survey {
                 }
             }
         }
-        meter.finish();
         survey.hash = hash.finish();
         Ok(survey)
     }
 
     /// Refuses what must not go on: a file without recipients, and where `strict` one with bad rows.
     pub(crate) fn judge(&self, file: &CsvFile, strict: bool) -> anyhow::Result<()> {
-        let path = file.path().display();
+        let name = file.name();
         let first = self.bad_rows.first().map(|row| format!("line {}: {}", row.line, row.reason)).unwrap_or_default();
         if strict && self.bad > 0 {
-            let rows = plural(self.bad, "bad row");
-            bail!("file {path} has {rows} and --strict is given; nothing was written. The first is {first}");
+            let (bad, rows) = (self.bad, if self.bad == 1 { "bad row" } else { "bad rows" });
+            bail!("{name} has {bad} {rows} and --strict is given; nothing was written. The first is {first}");
         }
         if self.recipients == 0 && self.bad > 0 {
-            bail!("file {path} has no row that can be used. The first is {first}");
+            bail!("{name} has no row that can be used. The first is {first}");
         }
         if self.recipients == 0 {
-            bail!("file {path} has no rows below its header");
+            bail!("{name} has no rows below its header");
         }
         Ok(())
-    }
-
-    /// Says on standard error what is wrong with rows of the file.
-    pub(crate) fn report(&self) {
-        for row in self.bad_rows.iter().take(MOST_SHOWN) {
-            note(format!("line {}: {}", row.line, row.reason));
-        }
-        let more = self.bad.saturating_sub(MOST_SHOWN as u64);
-        if more > 0 {
-            note(format!("… and {} (--json lists all)", plural(more, "more bad row")));
-        }
-        for duplicate in self.duplicates.iter().take(MOST_SHOWN) {
-            note(format!("line {}: {} is in the file before; it counts once", duplicate.line, duplicate.phone));
-        }
-        if let Some(line) = self.first_unassigned {
-            let numbers = plural(self.unassigned, "number");
-            note(format!("note: {numbers} possible, but not assigned by any numbering plan; the first in line {line}"));
-        }
     }
 }
 
@@ -134,7 +107,7 @@ impl Survey {
 /// When the file cannot be read, or is no CSV of recipients.
 pub fn survey_file(path: &Path, region: Option<DefaultRegion>) -> anyhow::Result<serde_json::Value> {
     let file = CsvFile::open(path, region)?;
-    Ok(serde_json::to_value(Survey::of(&file, true)?)?)
+    Ok(serde_json::to_value(Survey::of(&file, usize::MAX, |_| ())?)?)
 }
 
 /// The SHA-256 of normalised rows: the same recipients in another notation have the same.

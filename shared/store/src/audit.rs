@@ -1,0 +1,101 @@
+//! Who changed what, and when.
+//!
+//! An entry is written in the transaction of the change that it tells of, so neither is there without the other. Workers
+//! carry out what was decided before and leave no entries. Nothing personal is kept: people go by the ledger's ids.
+
+use std::sync::Arc;
+
+use crate::{
+    Store, TenantId,
+    audience::to_json,
+    db::{Tx, args, row, statements},
+    error::StoreResult,
+    keys::{ApiKey, KeyId},
+};
+
+statements! {
+    NOTE = "insert into audit (tenant_id, happened_at, actor, action, subject)
+select $1, $2, $3, $4, value->>0 from json_each($5)";
+    LIST = "select id, happened_at, actor, action, subject from audit
+where tenant_id = $1 and id < $2 order by id desc limit $3";
+}
+
+/// Who changes things through a handle of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    name: String,
+    pub(crate) key: Option<KeyId>,
+}
+
+impl Actor {
+    /// Whoever uses the command line under this account of the system.
+    #[must_use]
+    pub fn command_line(account: &str) -> Self {
+        Self { name: format!("cli:{account}"), key: None }
+    }
+
+    /// Whoever has this key; what they enqueue counts against its limit.
+    #[must_use]
+    pub fn key(key: &ApiKey) -> Self {
+        Self { name: format!("key:{}", key.name), key: Some(key.id) }
+    }
+}
+
+row! {
+    /// A change that somebody made.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct AuditEntry {
+        /// The ledger's id; the cursor of lists.
+        pub id: i64,
+        /// When, in Unix milliseconds.
+        pub happened_at: i64,
+        /// Who: `key:NAME` or `cli:ACCOUNT`.
+        pub actor: String,
+        /// What, such as `broadcast.pause`.
+        pub action: String,
+        /// To what, by its id or name.
+        pub subject: String,
+    }
+}
+
+impl Store {
+    /// The same ledger, in the hands of `actor`: each change made through it leaves an entry.
+    #[must_use]
+    pub fn acting_as(&self, actor: Actor) -> Self {
+        Self { actor: Some(Arc::new(actor)), ..self.clone() }
+    }
+
+    /// A tenant's entries, the newest first, those before the entry `before` (the largest number begins), at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn audit(&self, tenant: TenantId, before: i64, limit: u32) -> StoreResult<Vec<AuditEntry>> {
+        self.db.all(LIST, args![tenant.0, before, i64::from(limit)]).await
+    }
+
+    /// Notes a change in its transaction, where a person or another program makes it.
+    pub(crate) async fn note_change(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        action: &'static str,
+        subject: impl ToString,
+    ) -> StoreResult<()> {
+        self.note_changes(tx, tenant, action, &[subject]).await
+    }
+
+    /// Notes the same change of several things.
+    pub(crate) async fn note_changes(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        action: &'static str,
+        subjects: &[impl ToString],
+    ) -> StoreResult<()> {
+        let Some(actor) = self.actor.as_ref().filter(|_| !subjects.is_empty()) else { return Ok(()) };
+        let subjects: Vec<[String; 1]> = subjects.iter().map(|subject| [subject.to_string()]).collect();
+        let values = args![tenant.0, self.now_ms(), actor.name.as_str(), action, to_json(&subjects)?];
+        tx.execute(NOTE, values).await.map(drop)
+    }
+}
