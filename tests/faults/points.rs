@@ -9,6 +9,7 @@ use std::{
     ops::Range,
     os::unix::process::ExitStatusExt,
     process::ExitStatus,
+    time::{Duration, Instant},
 };
 
 use kabar_domain::message::{MessageState, StateCounts};
@@ -25,6 +26,8 @@ const RATE: u32 = 100;
 const GUESTS: usize = 40;
 /// How many messages may have been started when a process dies: those with slots in the next 50 ms.
 const STARTED_AT_MOST: usize = 5;
+/// So much later an attempt must be than one whose absence its receipt is to prove.
+const LATER: Duration = Duration::from_millis(2_100);
 /// What a process that ends itself without unwinding leaves as its status.
 const ABORTED: i32 = 6;
 
@@ -53,7 +56,7 @@ struct Scene {
 
 impl Scene {
     async fn open(backend: Backend) -> Self {
-        let settings = [("KABAR_FLEET_LEASE", "3s"), ("KABAR_DOUBT_GRACE", "6s")];
+        let settings = [("KABAR_FLEET_LEASE", "3s"), ("KABAR_DOUBT_GRACE", "8s")];
         let stage = Stage::on_backend(backend, RATE, &settings).await;
         let keeper = stage.process_with("planner,recorder,janitor").await;
         stage.report_to(&keeper);
@@ -238,8 +241,11 @@ impl Scene {
         })
         .await;
         process.stop().await;
+        let stopped = Instant::now();
         let messages = self.rescued(&broadcast).await;
         assert!(doubtful.iter().all(|id| messages.stories.iter().any(|story| story.id == *id)));
+        // Nobody had to wait for a lease: the rest goes when it is late enough to prove something.
+        eventually(WITHIN, async || stopped.elapsed() > LATER).await;
         let messages = self.finish(&broadcast).await;
         let again = messages.stories.iter().filter(|story| story.outcomes().contains(&"absent")).count();
         assert!(again >= doubtful.len(), "{again} of {} sent again by evidence", doubtful.len());
