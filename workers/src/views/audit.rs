@@ -9,7 +9,6 @@ use super::Timestamp;
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct AuditEntry {
     /// When.
-    #[schema(inline)]
     pub(crate) happened_at: Timestamp,
     /// Who: `key:NAME` or `cli:ACCOUNT`.
     pub(crate) actor: String,

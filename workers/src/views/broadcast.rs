@@ -21,10 +21,8 @@ pub(crate) struct Broadcast {
     pub(crate) counts: Counts,
     /// When its last message leaves at the sender's present rate, had it the sender for itself; null where nothing waits,
     /// the sender does not send, or it is unlimited.
-    #[schema(inline)]
     pub(crate) eta: Option<Timestamp>,
     /// When it was enqueued.
-    #[schema(inline)]
     pub(crate) created_at: Timestamp,
 }
 
@@ -54,7 +52,6 @@ pub(crate) struct BroadcastDetail {
 /// Why some messages of a broadcast are where they are.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct Reason {
-    #[schema(inline)]
     state: State,
     /// Such as `recipient_blocked`.
     reason: Option<String>,

@@ -13,7 +13,6 @@ pub(crate) struct Group {
     /// How many people are in it.
     members: i64,
     /// When it was made.
-    #[schema(inline)]
     created_at: Timestamp,
 }
 

@@ -25,7 +25,6 @@ pub(crate) struct Job {
     /// How many of its messages are in each state.
     counts: Counts,
     /// When it was enqueued.
-    #[schema(inline)]
     created_at: Timestamp,
 }
 

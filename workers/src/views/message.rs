@@ -19,15 +19,12 @@ pub(crate) struct ListedMessage {
     /// To whom.
     phone: String,
     /// Where it is in its life.
-    #[schema(inline)]
     state: State,
     /// Why.
     reason: Option<String>,
     /// Not to be acted on before; in doubt, when evidence or policy decides.
-    #[schema(inline)]
     due_at: Timestamp,
     /// Since when it is so.
-    #[schema(inline)]
     updated_at: Timestamp,
 }
 
@@ -61,21 +58,16 @@ pub(crate) struct MessageStory {
     /// To whom.
     phone: String,
     /// Where it is in its life.
-    #[schema(inline)]
     state: State,
     /// Why.
     reason: Option<String>,
     /// Not to be acted on before.
-    #[schema(inline)]
     due_at: Timestamp,
     /// Not to be sent from then on.
-    #[schema(inline)]
     expires_at: Option<Timestamp>,
     /// When it was planned.
-    #[schema(inline)]
     created_at: Timestamp,
     /// When it was written last.
-    #[schema(inline)]
     updated_at: Timestamp,
     /// Every try, the first first.
     attempts: Vec<Attempt>,
@@ -91,10 +83,8 @@ struct Attempt {
     /// 1 for the first.
     number: i64,
     /// When its start was committed.
-    #[schema(inline)]
     started_at: Timestamp,
     /// When its outcome was known.
-    #[schema(inline)]
     ended_at: Option<Timestamp>,
     /// What it came to.
     outcome: Option<String>,
@@ -105,21 +95,16 @@ struct Attempt {
     /// Why the message was sent again after doubt about this attempt, where it was.
     evidence: Option<String>,
     /// When that was decided.
-    #[schema(inline)]
     evidence_at: Option<Timestamp>,
     /// The provider's id of the message.
     provider_message_id: Option<String>,
     /// When the provider says that it went out.
-    #[schema(inline)]
     sent_at: Option<Timestamp>,
     /// When the provider says that the handset had it.
-    #[schema(inline)]
     delivered_at: Option<Timestamp>,
     /// When the provider says that it was read.
-    #[schema(inline)]
     read_at: Option<Timestamp>,
     /// When the provider says that it failed.
-    #[schema(inline)]
     failed_at: Option<Timestamp>,
 }
 

@@ -21,18 +21,14 @@ pub(crate) struct Recipient {
     /// The channels on which the person may not be sent to.
     blocks: Vec<Block>,
     /// Since when the person wants no marketing messages.
-    #[schema(inline)]
     opted_out_at: Option<Timestamp>,
     /// What said so.
     opted_out_by: Option<String>,
     /// When a provider last said that the number cannot be reached.
-    #[schema(inline)]
     unreachable_at: Option<Timestamp>,
     /// When the person last wrote to us.
-    #[schema(inline)]
     last_inbound_at: Option<Timestamp>,
     /// Since when the number is known.
-    #[schema(inline)]
     created_at: Timestamp,
 }
 
@@ -48,7 +44,6 @@ struct Block {
     /// What made it: an attempt, a receipt, a person.
     source: String,
     /// Since when.
-    #[schema(inline)]
     blocked_at: Timestamp,
     /// What ends it.
     lifted_by: String,

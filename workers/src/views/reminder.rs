@@ -22,7 +22,6 @@ pub(crate) struct Reminder {
     /// How many messages it came to.
     pub(crate) messages: i64,
     /// When it was enqueued.
-    #[schema(inline)]
     pub(crate) created_at: Timestamp,
 }
 
@@ -57,7 +56,6 @@ pub(crate) struct ReminderDetail {
     /// `accepted`, `planned` or `cancelled`.
     pub(crate) state: String,
     /// When it was enqueued.
-    #[schema(inline)]
     created_at: Timestamp,
     /// One per offset, the earliest first.
     pub(crate) messages: Vec<Part>,
@@ -71,15 +69,12 @@ pub(crate) struct Part {
     /// How long before the due date, such as `3d`.
     pub(crate) before: String,
     /// Where it is in its life.
-    #[schema(inline)]
     pub(crate) state: State,
     /// Why.
     pub(crate) reason: Option<String>,
     /// Not to be sent before.
-    #[schema(inline)]
     pub(crate) due_at: Timestamp,
     /// Not to be sent from then on.
-    #[schema(inline)]
     expires_at: Option<Timestamp>,
 }
 

@@ -18,12 +18,10 @@ pub(crate) struct Schedule {
     #[schema(value_type = Object)]
     job: Value,
     /// When it next falls due.
-    #[schema(inline)]
     next_at: Timestamp,
     /// The local time of that tick, as it ends the job's id.
     next_tick: String,
     /// When it was added.
-    #[schema(inline)]
     created_at: Timestamp,
 }
 

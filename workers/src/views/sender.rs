@@ -24,17 +24,14 @@ pub(crate) struct Sender {
     /// Whether it has an app secret of its own.
     own_app_secret: bool,
     /// The most messages per second, as configured.
-    #[schema(inline)]
     rate: Rate,
     /// `active`, `paused` or `halted`.
     state: &'static str,
     /// Why it does not send.
     reason: Option<String>,
     /// When the latest receipt came.
-    #[schema(inline)]
     last_receipt_at: Option<Timestamp>,
     /// When it was added.
-    #[schema(inline)]
     created_at: Timestamp,
 }
 

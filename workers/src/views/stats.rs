@@ -28,12 +28,10 @@ struct SenderStats {
     /// Why it is not active.
     reason: Option<String>,
     /// The most messages per second, as configured.
-    #[schema(inline)]
     rate: Rate,
     /// The messages per second that it may send now: fewer than configured after a throttle; null where unlimited.
     effective_rate: Option<f64>,
     /// Until when it is parked; null where it is not.
-    #[schema(inline)]
     parked_until: Option<Timestamp>,
     /// Messages that wait.
     waiting: u64,

@@ -21,10 +21,8 @@ pub(crate) struct Template {
     #[schema(value_type = Vec<Object>)]
     components: Vec<Value>,
     /// Its messages wait until then; null where they do not.
-    #[schema(inline)]
     paused_until: Option<Timestamp>,
     /// When it last changed.
-    #[schema(inline)]
     updated_at: Timestamp,
 }
 

@@ -150,6 +150,27 @@ mod tests {
         assert!(references > 50, "{references}");
     }
 
+    /// Parts of schemas that demand an object without properties beside something else.
+    fn contradictions(schema: &Value) -> usize {
+        let empty = |part: &Value| part["type"] == "object" && part.get("properties").is_none();
+        match schema {
+            Value::Object(fields) => {
+                let own =
+                    fields.get("allOf").and_then(Value::as_array).into_iter().flatten().filter(|part| empty(part));
+                own.count() + fields.values().map(contradictions).sum::<usize>()
+            }
+            Value::Array(items) => items.iter().map(contradictions).sum(),
+            _ => 0,
+        }
+    }
+
+    /// As inlining a schema beside a description made them: a time that had to be an object, too.
+    #[test]
+    fn no_schema_contradicts_itself() {
+        assert_eq!(contradictions(&describe()), 0);
+        assert_eq!(contradictions(&json!([{"allOf": [{"type": "string"}, {"type": "object"}]}])), 1);
+    }
+
     #[test]
     fn every_route_says_what_it_is_what_it_needs_and_how_it_refuses() {
         let document = describe();
@@ -166,6 +187,6 @@ mod tests {
                 routes += 1;
             }
         }
-        assert_eq!(routes, 23);
+        assert_eq!(routes, 24);
     }
 }

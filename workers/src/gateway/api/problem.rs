@@ -111,6 +111,13 @@ impl Kind {
 pub(super) struct Problem {
     kind: Kind,
     detail: String,
+    /// Apart, since results should be small where all went well.
+    more: Box<More>,
+}
+
+/// What more there may be to say of a problem.
+#[derive(Debug, Clone, Default)]
+struct More {
     field: Option<String>,
     value: Option<Value>,
     fix: Option<String>,
@@ -154,26 +161,18 @@ fn any_value() -> utoipa::openapi::schema::Object {
 impl Problem {
     /// A problem of a kind; `detail` says what went wrong here.
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            field: None,
-            value: None,
-            fix: None,
-            retry_after_seconds: None,
-            challenge: None,
-        }
+        Self { kind, detail: detail.into(), more: Box::default() }
     }
 
     /// The same, about this field or parameter.
     pub(super) fn of(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.more.field = Some(field.into());
         self
     }
 
     /// The same, with what was given there. Only what stands for itself is repeated: texts, numbers, words.
     pub(super) fn given(mut self, value: Option<&Value>) -> Self {
-        self.value = match value {
+        self.more.value = match value {
             Some(Value::String(text)) => Some(text.chars().take(MOST_SHOWN_CHARS).collect::<String>().into()),
             Some(value @ (Value::Number(_) | Value::Bool(_) | Value::Null)) => Some(value.clone()),
             Some(Value::Array(_) | Value::Object(_)) | None => None,
@@ -183,13 +182,13 @@ impl Problem {
 
     /// The same, with what to do about it.
     pub(super) fn fix(mut self, fix: impl Into<String>) -> Self {
-        self.fix = Some(fix.into());
+        self.more.fix = Some(fix.into());
         self
     }
 
     /// The same, saying how a key is to be shown; `more` is the rest of the header.
     pub(super) fn challenge(mut self, more: &str) -> Self {
-        self.challenge = Some(format!("Bearer realm=\"kabar\"{more}"));
+        self.more.challenge = Some(format!("Bearer realm=\"kabar\"{more}"));
         self
     }
 
@@ -260,13 +259,13 @@ impl From<StoreError> for Problem {
             StoreError::OverLimit { per_minute, wait_ms } => {
                 let seconds = wait_ms.div_ceil(1_000).max(1);
                 let mut problem = Self::new(Kind::OverLimit, error.to_string()).given(Some(&per_minute.into()));
-                problem.retry_after_seconds = Some(seconds);
+                problem.more.retry_after_seconds = Some(seconds);
                 problem.fix(format!("try again in {seconds} s, or ask for a key with a higher limit"))
             }
             error if error.is_passing() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the ledger is away");
                 let mut problem = Self::new(Kind::Unavailable, "the ledger cannot be reached at the moment");
-                problem.retry_after_seconds = Some(AWAY_SECONDS);
+                problem.more.retry_after_seconds = Some(AWAY_SECONDS);
                 problem.fix("try again: the same id again is the same job")
             }
             error => {
@@ -285,17 +284,17 @@ impl IntoResponse for Problem {
             title,
             status: status.as_u16(),
             detail: self.detail,
-            field: self.field,
-            value: self.value,
-            fix: self.fix,
+            field: self.more.field,
+            value: self.more.value,
+            fix: self.more.fix,
         };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = self.retry_after_seconds {
+        if let Some(seconds) = self.more.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        if let Some(challenge) = self.challenge.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        if let Some(challenge) = self.more.challenge.and_then(|text| HeaderValue::from_str(&text).ok()) {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
@@ -322,15 +321,15 @@ mod tests {
             "audience": {"recipients": [{"to": "+6281234567890"}, {"to": "nobody"}]}});
         let error = Job::from_value(body.clone(), Door::default(), None).unwrap_err();
         let problem = Problem::job("jobs[7]", &error, &body);
-        assert_eq!(problem.field.as_deref(), Some("jobs[7].audience.recipients[1].to"));
-        assert_eq!(problem.value, Some(json!("nobody")));
+        assert_eq!(problem.more.field.as_deref(), Some("jobs[7].audience.recipients[1].to"));
+        assert_eq!(problem.more.value, Some(json!("nobody")));
         assert!(problem.detail.ends_with("not a phone number"), "{}", problem.detail);
     }
 
     #[test]
     fn what_was_given_is_cut_and_never_a_whole_structure() {
         let long = Problem::new(Kind::Invalid, "").given(Some(&"x".repeat(5_000).into()));
-        assert_eq!(long.value.unwrap().as_str().unwrap().len(), MOST_SHOWN_CHARS);
-        assert_eq!(Problem::new(Kind::Invalid, "").given(Some(&json!([1]))).value, None);
+        assert_eq!(long.more.value.unwrap().as_str().unwrap().len(), MOST_SHOWN_CHARS);
+        assert_eq!(Problem::new(Kind::Invalid, "").given(Some(&json!([1]))).more.value, None);
     }
 }
