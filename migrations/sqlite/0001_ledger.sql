@@ -234,8 +234,10 @@ create table schedules (
   job text not null,
   next_tick text not null,             -- the local time of the next tick; the key against firing twice
   next_at bigint not null,
+  missed text not null,                -- what becomes of missed ticks: skip, coalesce, catch_up:N
   created_at bigint not null
 );
+  paused_at bigint,                    -- since when a person lets it rest
 create index schedules_by_next on schedules (next_at);
 
 create table dead_letters (

@@ -73,7 +73,7 @@ pub use pace::{PaceView, Parking, Reservation, SlotRequest};
 pub use plan::Planned;
 pub use recipients::{NewRecipient, Recipient};
 pub use repair::{Gap, Repaired};
-pub use schedules::Schedule;
+pub use schedules::{NewSchedule, Schedule};
 pub use senders::{NewSender, Sender, SenderChange};
 pub use status::{SenderStatus, Status};
 pub use story::{AttemptStory, MessageStory, MessageSummary};
