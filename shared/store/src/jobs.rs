@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kabar_domain::{
-    content::{Content, Fields},
+    content::{CannotFill, Content, Fields, ParamValue},
     job::{Audience, AudienceMember, BroadcastJob, Job, JobId, OnDoubt},
 };
 use ring::digest;
@@ -85,6 +85,8 @@ pub struct JobContent {
     pub content: Arc<Content>,
     /// Whether `{field}` in its values takes the recipient's own.
     pub has_fields: bool,
+    /// Whether many messages say it; what few say is not worth keeping, and a reminder's may change.
+    pub for_many: bool,
     /// What to do with doubt.
     pub on_doubt: OnDoubt,
 }
@@ -126,7 +128,8 @@ impl Store {
         if let Job::Broadcast(broadcast) = job
             && let Audience::Recipients(members) = &broadcast.audience
         {
-            let rows: Vec<AudienceRow> = members.iter().cloned().map(AudienceRow::from).collect();
+            let rows =
+                members.iter().map(|member| audience_row(member, job.content())).collect::<StoreResult<Vec<_>>>()?;
             let fields = job.content().fields();
             // All at once, though they may be ten thousand: numbers are locked in one order, so that no two jobs wait for
             // each other.
@@ -184,12 +187,11 @@ impl Store {
         rows.into_iter()
             .map(|(id, body)| {
                 let job = self.open_job(body)?;
-                let has_fields = matches!(job, Job::Broadcast(_)) && !job.content().fields().is_empty();
-                // Braces are placeholders in broadcasts alone: elsewhere a value stands as it is.
-                let unescape = matches!(job, Job::Broadcast(_)) && !has_fields;
-                let content =
-                    if unescape { job.content().for_recipient(&Fields::new())? } else { job.content().clone() };
-                Ok((id, JobContent { content: Arc::new(content), has_fields, on_doubt: job.on_doubt() }))
+                let ready = ready(&job);
+                let has_fields = ready.is_none();
+                let content = Arc::new(ready.unwrap_or_else(|| job.content().clone()));
+                let for_many = matches!(job, Job::Broadcast(_));
+                Ok((id, JobContent { content, has_fields, for_many, on_doubt: job.on_doubt() }))
             })
             .collect()
     }
@@ -264,8 +266,19 @@ impl JobRow {
     }
 }
 
-/// Whether a job that was there already is the same; and its state.
+/// What all messages of a job say alike, as it is sent; none where each recipient's own values are put in.
+fn ready(job: &Job) -> Option<Content> {
+    match job {
+        // Braces are placeholders in broadcasts alone: elsewhere a text stands as it is.
+        Job::Broadcast(job) if job.content.fields().is_empty() => job.content.for_recipient(&Fields::new()).ok(),
+        Job::Broadcast(_) => None,
+        Job::Send(job) => job.content.written().ok(),
+        Job::Reminder(job) => job.content.due_on(job.due).written().ok(),
+    }
+}
+
 pub(crate) async fn same_or_refused(
+/// Whether a job that was there already is the same; and its state.
     tx: &mut Tx,
     tenant: TenantId,
     id: &JobId,
@@ -331,8 +344,12 @@ async fn sender_id(tx: &mut Tx, tenant: TenantId, name: &str) -> StoreResult<i64
     Err(StoreError::NotFound { what: "sender", name: name.to_owned(), hint })
 }
 
-impl From<AudienceMember> for AudienceRow {
-    fn from(member: AudienceMember) -> Self {
-        Self { phone: member.to, name: member.name, fields: member.params }
-    }
+/// A listed recipient; dates and amounts of theirs are written in the content's language.
+fn audience_row(member: &AudienceMember, content: &Content) -> StoreResult<AudienceRow> {
+    let written = |(name, value): (&String, &ParamValue)| {
+        let text = value.written(content.language()).map_err(CannotFill::from)?;
+        Ok((name.clone(), text.into_owned()))
+    };
+    let fields = member.params.iter().map(written).collect::<StoreResult<Fields>>()?;
+    Ok(AudienceRow { phone: member.to.clone(), name: member.name.clone(), fields })
 }

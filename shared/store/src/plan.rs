@@ -234,8 +234,8 @@ impl Store {
             fields.entry("name".to_owned()).or_insert_with(|| name.clone());
         }
         fields.retain(|name, value| wanted.contains(name) && !value.is_empty());
-        if fields.len() < wanted.len() || content.for_recipient(&fields).is_err() {
-            return Ok((MessageState::Skipped.as_str(), Some(SkipReason::MissingParameter.as_str()), None));
+        if let Err(reason) = content.suits(&fields) {
+            return Ok((MessageState::Skipped.as_str(), Some(reason.as_str()), None));
         }
         Ok((state, None, Some(self.sealer.seal(to_json(&fields)?)?)))
     }
