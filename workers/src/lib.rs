@@ -19,9 +19,11 @@ pub mod gateway;
 mod intake;
 mod janitor;
 mod planner;
+pub mod preview;
 mod recorder;
 mod scheduler;
 mod steps;
+pub mod templates;
 
 /// The program: parses the arguments, plays one role, and gives the exit status. It stands here and not in `main.rs`, for
 /// the compiler makes the code of a role where it is run: there, all of it would be made a second time.

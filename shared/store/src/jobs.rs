@@ -29,9 +29,9 @@ returning id";
     BODY = "select body from jobs where id = $1";
     BODIES = "select id, body from jobs where id in (select cast(value as bigint) from json_each($1))";
     PLANNED = "select count(*) from jobs where id = $1 and state = 'planned'";
-    ROW = "select id, job_key, kind, name, state, control, sender_id, audience, created_at
+    ROW = "select id, job_key, kind, name, state, control, sender_id, audience, held_until, created_at
 from jobs where tenant_id = $1 and job_key = $2 and kind = coalesce($3, kind)";
-    LIST = "select id, job_key, kind, name, state, control, sender_id, audience, created_at
+    LIST = "select id, job_key, kind, name, state, control, sender_id, audience, held_until, created_at
 from jobs where tenant_id = $1 and kind = $2 and id < $3 order by id desc limit $4";
 }
 
@@ -102,6 +102,7 @@ row! {
         pub(crate) control: String,
         pub(crate) sender_id: i64,
         pub(crate) audience: i64,
+        pub(crate) held_until: i64,
         pub(crate) created_at: i64,
     }
 }
@@ -277,8 +278,8 @@ fn ready(job: &Job) -> Option<Content> {
     }
 }
 
-pub(crate) async fn same_or_refused(
 /// Whether a job that was there already is the same; and its state.
+pub(crate) async fn same_or_refused(
     tx: &mut Tx,
     tenant: TenantId,
     id: &JobId,

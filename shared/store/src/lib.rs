@@ -40,6 +40,7 @@ mod plan;
 mod postgres;
 mod receipts;
 mod recipients;
+mod reminders;
 mod repair;
 mod schedules;
 mod seal;
@@ -53,7 +54,7 @@ mod writer;
 
 pub use audience::{AudienceRow, FileBroadcast};
 pub use blocks::Block;
-pub use broadcasts::{Broadcast, BroadcastState, ExportRow};
+pub use broadcasts::{Broadcast, BroadcastState, ExportRow, Forecast};
 pub use claims::{Claimed, StartRequest, Started};
 use clock::LedgerClock;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -72,12 +73,13 @@ pub use outcomes::{SettlePolicy, Settled, Settlement};
 pub use pace::{PaceView, Parking, Reservation, SlotRequest};
 pub use plan::Planned;
 pub use recipients::{NewRecipient, Recipient};
+pub use reminders::MovedReminder;
 pub use repair::{Gap, Repaired};
 pub use schedules::{NewSchedule, Schedule};
 pub use senders::{NewSender, Sender, SenderChange};
 pub use status::{SenderStatus, Status};
 pub use story::{AttemptStory, MessageStory, MessageSummary};
-pub use templates::StoredTemplate;
+pub use templates::{StatusChange, StoredTemplate, SyncDue, TemplatesSynced};
 pub use wake::{Topic, Wake};
 pub use writer::{Writer, WriterHandle};
 
@@ -249,6 +251,7 @@ impl Store {
             plan::STATEMENTS,
             receipts::STATEMENTS,
             recipients::STATEMENTS,
+            reminders::STATEMENTS,
             repair::STATEMENTS,
             repair::CLOCK_STATEMENTS,
             repair::JOB_STATEMENTS,

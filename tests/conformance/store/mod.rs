@@ -19,6 +19,7 @@ mod pace;
 mod people;
 mod planning;
 mod receipts;
+mod reminders;
 mod repair;
 mod schedules;
 mod senders;

@@ -34,23 +34,23 @@ pub(crate) async fn read(ledger: &Ledger, job: Value) -> anyhow::Result<Job> {
 
 /// Checks that the job's sender is known, and its content against the template that it names.
 pub(crate) async fn check(ledger: &Ledger, job: &Job) -> anyhow::Result<()> {
-    ledger.store.sender(DEFAULT_TENANT, job.sender()).await?;
+    let sender = ledger.store.sender(DEFAULT_TENANT, job.sender()).await?;
     match job.content() {
-        Content::Template(content) => check_template(ledger, content).await,
+        Content::Template(content) => check_template(ledger, &sender.account, content).await,
         _ => Ok(()),
     }
 }
 
-async fn check_template(ledger: &Ledger, content: &TemplateContent) -> anyhow::Result<()> {
+async fn check_template(ledger: &Ledger, account: &str, content: &TemplateContent) -> anyhow::Result<()> {
     let (name, language) = (&content.name, &content.language);
-    let Some(known) = ledger.store.find_template(DEFAULT_TENANT, name, language).await? else {
+    let Some(known) = ledger.store.find_template(DEFAULT_TENANT, account, name, language).await? else {
         return unknown_template(ledger, content).await;
     };
     let template = known.template;
     if !template.is_sendable() {
         bail!(
             "template {name:?} ({language}) is {}: its provider sends no messages with it. Mend it there, then \
-             `kabar template add` its new object",
+             `kabar template sync`, or `kabar template add` its new object",
             template.status
         );
     }
@@ -72,7 +72,9 @@ async fn unknown_template(ledger: &Ledger, content: &TemplateContent) -> anyhow:
         format!("it is known in {}", others.join(", "))
     };
     if ledger.settings.templates.strict {
-        bail!("template {name:?} is not known in {language:?}: {hint}; `kabar template add` adds one");
+        bail!(
+            "template {name:?} is not known in {language:?}: {hint}; `kabar template sync` takes over the provider's, `kabar template add` adds one"
+        );
     }
     if !known.is_empty() {
         note(format!("note: template {name:?} is not known in {language:?} and goes unchecked; {hint}"));

@@ -1,16 +1,19 @@
 //! `kabar reminder`: reminders that are on their way, and taking them back.
 
+use chrono::{DateTime, NaiveDate};
 use clap::{Args, Subcommand};
-use kabar_domain::job::Job;
+use kabar_domain::{job::Job, reminder::Part};
 use kabar_store::{DEFAULT_TENANT, Store};
 use serde_json::{Value, json};
 
 use super::{
-    Common,
+    Common, content,
     ledger::Ledger,
     output::{Table, number, or_dash, plural, show, time},
     page::PageArgs,
+    remind,
 };
+use crate::preview::{self, ReminderPreview};
 
 /// Why the messages of a reminder end that was paid.
 const PAID: &str = "paid";
@@ -24,6 +27,7 @@ const CANCELLED: &str = "cancelled";
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kabar reminder show invoice-7781
+  kabar reminder move invoice-7781 --due 2026-12-20
   kabar reminder paid invoice-7781")]
 pub(crate) struct ReminderArgs {
     #[command(subcommand)]
@@ -38,12 +42,32 @@ enum Command {
     /// What a reminder has sent, and what it will send when
     #[command(after_help = "Example:\n  kabar reminder show invoice-7781")]
     Show(Id),
+    /// Move a reminder to another due date
+    ///
+    /// What has not left is taken back, and each offset that lies ahead of the new date gets a message, also where the one
+    /// before the old date was sent. A date that is given as '{"date": "{due}"}' follows by itself; whatever else names
+    /// the old date needs new values.
+    #[command(after_help = "Example:\n  kabar reminder move invoice-7781 --due 2026-12-20")]
+    Move(MoveArgs),
     /// It was paid: nothing more of the reminder is sent
     #[command(after_help = "Example:\n  kabar reminder paid invoice-7781")]
     Paid(Id),
     /// Take a reminder back: nothing more of it is sent
     #[command(after_help = "Example:\n  kabar reminder cancel invoice-7781")]
     Cancel(Id),
+}
+
+/// A reminder and its new due date.
+#[derive(Debug, Args)]
+struct MoveArgs {
+    /// The reminder's id
+    id: String,
+    /// The day that it is about from now on
+    #[arg(long, value_name = "DATE", value_parser = super::remind::date)]
+    due: NaiveDate,
+    /// Values that take the place of all of its template's, as with `kabar remind`
+    #[arg(long, value_name = "K=V", allow_hyphen_values = true)]
+    param: Vec<String>,
 }
 
 /// A reminder.
@@ -59,6 +83,7 @@ pub(crate) async fn run(arguments: ReminderArgs, common: &Common) -> anyhow::Res
     match arguments.command {
         Command::List(page) => list(store, &page, json).await,
         Command::Show(Id { id }) => show_one(store, &id, json).await,
+        Command::Move(arguments) => move_to(&ledger, arguments, json).await,
         Command::Paid(Id { id }) => end(store, &id, PAID, json).await,
         Command::Cancel(Id { id }) => end(store, &id, CANCELLED, json).await,
     }
@@ -69,6 +94,18 @@ async fn end(store: &Store, id: &str, reason: &str, json: bool) -> anyhow::Resul
     let ended = store.cancel_reminder(DEFAULT_TENANT, id, reason).await?;
     show(json, &json!({"id": id, "state": "cancelled", "reason": reason, "messages": ended}), || {
         format!("reminder {id} is {reason}; {} taken back", plural(ended, "message"))
+    })
+}
+
+async fn move_to(ledger: &Ledger, arguments: MoveArgs, json: bool) -> anyhow::Result<()> {
+    let MoveArgs { id, due, param } = arguments;
+    let params = if param.is_empty() { None } else { Some(serde_json::from_value(content::params(&param)?)?) };
+    let moved = ledger.store.move_reminder(DEFAULT_TENANT, &id, due, params).await?;
+    let template = remind::template_of(ledger, &moved.reminder).await?;
+    let preview = ReminderPreview::of_plan(&moved.reminder, &moved.planned, template.as_ref());
+    remind::announce(&preview);
+    show(json, &json!({"id": id, "taken_back": moved.cancelled, "preview": preview}), || {
+        format!("reminder {id} is due on {due} now; {} taken back", plural(moved.cancelled, "message"))
     })
 }
 
@@ -95,17 +132,21 @@ async fn list(store: &Store, page: &PageArgs, json: bool) -> anyhow::Result<()> 
 }
 
 async fn show_one(store: &Store, id: &str, json: bool) -> anyhow::Result<()> {
-    /// A reminder has at most 20 offsets.
-    const ALL: u32 = 100;
+    /// A reminder has at most 20 offsets, as often as it was moved.
+    const ALL: u32 = 1_000;
     let (job_id, summary) = store.job_summary(DEFAULT_TENANT, id, Some("reminder")).await?;
     let Job::Reminder(reminder) = store.job(job_id).await? else { anyhow::bail!("{id} is no reminder") };
     let mut messages = store.messages_of_job(job_id, 0, ALL).await?;
-    messages.sort_by_key(|message| std::cmp::Reverse(message.part));
+    messages.sort_by_key(|message| (message.due_at, message.part));
+    let moves = messages.iter().map(|one| Part::of(one.part).moves).max().unwrap_or_default();
+    let local = |ms: i64| DateTime::from_timestamp_millis(ms).map(|at| preview::local(at, reminder.timezone));
     let values: Vec<Value> = messages
         .iter()
         .map(|one| {
-            json!({"id": one.id, "before": format!("{}d", one.part), "state": one.state, "reason": one.reason,
-                "due_at": time(one.due_at), "expires_at": one.expires_at.map(time)})
+            let Part { before, moves: at } = Part::of(one.part);
+            json!({"id": one.id, "before": before, "for_earlier_due_date": at < moves, "state": one.state,
+                "reason": one.reason, "local_time": local(one.due_at), "due_at": time(one.due_at),
+                "expires_at": one.expires_at.map(time)})
         })
         .collect();
     let value = json!({"id": id, "to": reminder.to, "due": reminder.due, "timezone": reminder.timezone,
@@ -119,9 +160,11 @@ async fn show_one(store: &Store, id: &str, json: bool) -> anyhow::Result<()> {
         facts.fact("state", &summary.state);
         let mut table = Table::new(["MESSAGE", "BEFORE", "STATE", "NOT BEFORE", "REASON"]);
         for one in &messages {
-            let before = format!("{}d", one.part);
+            let Part { before, moves: at } = Part::of(one.part);
+            let before = if at < moves { format!("{before} (of an earlier due date)") } else { before.to_string() };
             let reason = or_dash(one.reason.as_deref());
-            table.row([one.id.to_string(), before, one.state.to_string(), time(one.due_at), reason]);
+            let at = local(one.due_at).unwrap_or_else(|| time(one.due_at));
+            table.row([one.id.to_string(), before, one.state.to_string(), at, reason]);
         }
         let planned = summary.state != "accepted";
         let none = if planned { "nothing of it is to be sent" } else { "its messages are not planned yet" };

@@ -149,6 +149,7 @@ fn reason_words(reason: &str) -> &str {
         "broadcast_cancelled" => "its broadcast was cancelled",
         "cancelled" => "its job was cancelled",
         "paid" => "it was paid",
+        "moved" => "its reminder was moved to another due date",
         "expired" => "its time ran out",
         other => other,
     }
