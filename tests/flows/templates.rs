@@ -65,3 +65,25 @@ async fn templates_are_taken_over_checked_and_written_in_their_language() {
     fleet.stop().await;
     sandbox.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_takes_them_over_by_itself_where_the_settings_say_so() {
+    let sandbox = sandbox::start(|_| {}).await;
+    let address = sandbox.base_url().trim_start_matches("http://").to_owned();
+    let authorization = format!("Bearer {}", sandbox::ACCESS_TOKEN);
+    let template = json!({"name": "bill", "language": "id", "category": "UTILITY",
+        "components": [{"type": "BODY", "text": "Halo"}]});
+    let path = format!("/v26.0/{ACCOUNT}/message_templates");
+    let answer = http::post(&address, &path, &[("authorization", &authorization)], &template).await.unwrap();
+    assert_eq!(answer.status, 200);
+    let home = Home::new().on_sandbox(&sandbox).with("KABAR_TEMPLATES_SYNC_EVERY", "1m");
+    let _ = home.kabar(&["sender", "set", "default", "--account-id", ACCOUNT]).await.success();
+    let fleet = home.fleet().await;
+    eventually(WITHIN, async || {
+        let known = home.kabar(&["template", "list", "--json"]).await.success().json();
+        if known[0]["account"] == ACCOUNT { Ok(()) } else { Err(known.to_string()) }
+    })
+    .await;
+    fleet.stop().await;
+    sandbox.shutdown().await;
+}

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use kabar_domain::{outcome::Outcome, template::Template};
-use kabar_providers::{Access, Providers, Token};
+use kabar_providers::Providers;
 use kabar_store::{Sender, Store, StoreError, TemplatesSynced};
 use serde::Serialize;
 
 use crate::{
-    context::Shared,
+    context::{Shared, access_of},
     steps::{Next, StepError},
 };
 
@@ -54,13 +54,7 @@ pub enum SyncError {
 /// # Errors
 /// When the provider cannot be asked, or the ledger cannot be written.
 pub async fn sync(store: &Store, providers: &Providers, sender: &Sender) -> Result<Synced, SyncError> {
-    let access = Access {
-        provider: sender.provider,
-        address: sender.address.clone(),
-        token: Token::new(sender.token()),
-        api_base: sender.api_base.clone(),
-        api_version: sender.api_version.clone(),
-    };
+    let access = access_of(sender);
     let (mut listed, mut unreadable) = (Vec::new(), Vec::new());
     let mut after: Option<String> = None;
     for _ in 0..MOST_PAGES {

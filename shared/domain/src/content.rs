@@ -284,7 +284,20 @@ impl Content {
     /// # Errors
     /// The first field that the recipient does not have or that is empty, or whose value is none of its kind.
     pub fn for_recipient(&self, fields: &Fields) -> Result<Self, CannotFill> {
-        Ok(placeholder::fill(self, fields)?.written()?)
+        let filled = placeholder::fill(self, fields)?;
+        if self.is_typed() { Ok(filled.written()?) } else { Ok(filled) }
+    }
+
+    /// Whether any of its values is a date, time, number or amount.
+    fn is_typed(&self) -> bool {
+        let Self::Template(template) = self else { return false };
+        let header = if let Some(Header::Text(value)) = &template.header { Some(value) } else { None };
+        let typed = |value: &ParamValue| value.as_text().is_none();
+        header.is_some_and(typed)
+            || match &template.params {
+                Params::Positional(values) => values.iter().any(typed),
+                Params::Named(values) => values.values().any(typed),
+            }
     }
 
     /// Whether it can be sent with these values of a recipient.

@@ -71,8 +71,8 @@ fn texts(component: &Value, place: Place, positional: &str, named: &str) -> Vec<
     let example = |name: &str| {
         let examples = component.get("example")?;
         let listed = examples.get(named).and_then(Value::as_array).into_iter().flatten();
-        let of_name = listed.filter(|one| one.get("param_name").and_then(Value::as_str) == Some(name));
-        if let Some(example) = of_name.last().and_then(|one| one.get("example")).and_then(text) {
+        let mut of_name = listed.filter(|one| one.get("param_name").and_then(Value::as_str) == Some(name));
+        if let Some(example) = of_name.next().and_then(|one| one.get("example")).and_then(text) {
             return Some(example);
         }
         // Several sets of values may be listed; the first will do.

@@ -1,21 +1,14 @@
 //! Lists of templates over real sockets.
 
-use kabar_domain::{outcome::Decision, sender::ProviderKind};
-use kabar_providers::{Access, Options, Providers, TemplatePage, Token};
+use kabar_domain::outcome::Decision;
+use kabar_providers::{Options, Providers, TemplatePage};
 use serde_json::json;
 
 use crate::server::{Behaviour, Server, http};
 
 async fn page(account: &str, after: Option<&str>, answer: &str) -> (Result<TemplatePage, Decision>, Vec<String>) {
     let server = Server::start(Behaviour::Answer(http("200 OK", "", answer))).await;
-    let access = Access {
-        provider: ProviderKind::WhatsappCloud,
-        address: "106540352242922".into(),
-        token: Token::new("EAAGsecret"),
-        api_base: server.base(),
-        api_version: "v26.0".into(),
-    };
-    let page = Providers::new(Options::default()).unwrap().templates(&access, account, after).await;
+    let page = Providers::new(Options::default()).unwrap().templates(&server.access(), account, after).await;
     (page.map_err(|outcome| outcome.decision), server.arrivals())
 }
 
