@@ -114,6 +114,8 @@ create table jobs (
   body text not null,                  -- normalised JSON, without inline recipients; sealed where a master key is set
   body_hash text not null,             -- SHA-256 of the whole normalised job
   sender_id bigint not null references senders (id),
+  template_name text,                  -- what its content names, where it is a template: found when that is paused
+  template_language text,
   state text not null,                 -- loading | accepted | planned
   control text not null,               -- running | paused | cancelled
   audience bigint not null,            -- recipients planned so far

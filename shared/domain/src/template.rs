@@ -110,6 +110,20 @@ impl Template {
         Ok(template)
     }
 
+    /// A template of which no more is known than its status.
+    #[must_use]
+    pub fn with_status(name: &str, language: &str, status: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            language: language.to_owned(),
+            category: String::new(),
+            status: status.to_owned(),
+            parameter_format: None,
+            rejected_reason: None,
+            components: Vec::new(),
+        }
+    }
+
     /// Whether messages with it may be sent now.
     #[must_use]
     pub fn is_sendable(&self) -> bool {

@@ -20,9 +20,9 @@ statements! {
     SENDER = "select id from senders where tenant_id = $1 and name = $2";
     GROUP = "select id from groups where tenant_id = $1 and name = $2";
     SENDER_NAMES = "select name from senders where tenant_id = $1 order by name limit 20";
-    INSERT = "insert into jobs (tenant_id, job_key, kind, name, body, body_hash, sender_id, state, control, audience,
-  cursor, created_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, 'running', 0, 0, $9)
+    INSERT = "insert into jobs (tenant_id, job_key, kind, name, body, body_hash, sender_id, template_name,
+  template_language, state, control, audience, cursor, created_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'running', 0, 0, $11)
 on conflict (tenant_id, job_key) do nothing
 returning id";
     EXISTING = "select id, body_hash, state from jobs where tenant_id = $1 and job_key = $2";
@@ -151,6 +151,7 @@ impl Store {
         check_group(tx, tenant, job).await?;
         let body = serde_json::to_string(&without_recipients(job)).map_err(|e| StoreError::unreadable("a job", e))?;
         let name = if let Job::Broadcast(broadcast) = job { broadcast.name.clone() } else { None };
+        let template = if let Content::Template(template) = job.content() { Some(template) } else { None };
         let values = args![
             tenant.0,
             job.id().as_str(),
@@ -159,6 +160,8 @@ impl Store {
             self.sealer.seal(body)?,
             hash,
             sender_id,
+            template.map(|template| template.name.as_str()),
+            template.map(|template| template.language.as_str()),
             state,
             self.now_ms()
         ];

@@ -261,6 +261,7 @@ impl Store {
             status::STATEMENTS,
             story::STATEMENTS,
             templates::STATEMENTS,
+            templates::HOLD_STATEMENTS,
         ];
         let mut count = 0;
         for (_, text) in modules.into_iter().flatten() {

@@ -12,8 +12,10 @@ use crate::{
     error::{StoreError, StoreResult},
 };
 
+mod holds;
 mod sync;
 
+pub(crate) use holds::STATEMENTS as HOLD_STATEMENTS;
 pub use sync::{StatusChange, SyncDue, TemplatesSynced};
 
 statements! {
@@ -146,14 +148,16 @@ impl Store {
     }
 }
 
-/// Notes a template's new status, in capitals; whether the template is known.
+/// Notes a template's new status, in capitals, and lets its broadcasts follow; whether the template is known.
 pub(crate) async fn change_template_status(
     tx: &mut Tx,
     tenant_id: i64,
     change: &TemplateChange,
     now: i64,
 ) -> StoreResult<bool> {
-    let (name, language) = (change.name.as_str(), change.language.as_str());
-    let values = args![tenant_id, name, language, change.status.as_str(), now, change.account.as_str()];
+    let TemplateChange { account, name, language, status } = change;
+    let template = Template::with_status(name, language, status);
+    holds::follow_status(tx, tenant_id, account, &template, now).await?;
+    let values = args![tenant_id, name.as_str(), language.as_str(), status.as_str(), now, account.as_str()];
     Ok(tx.execute(CHANGE_STATUS, values).await? > 0)
 }

@@ -1,11 +1,14 @@
 //! Templates as the ledger knows them.
 
+use std::collections::BTreeSet;
+
 use kabar_domain::{
     message::MessageState::{Queued, Skipped},
+    outcome::{Decision, Scope},
     report::{Report, TemplateChange},
     template::Template,
 };
-use kabar_store::{NewSender, StatusChange, StoreError};
+use kabar_store::{Claimed, NewSender, Sender, StatusChange, StoreError};
 use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
 use serde_json::json;
 
@@ -18,6 +21,8 @@ on_both_ledgers!(
     an_accounts_own_template_goes_before_one_for_all,
     a_change_of_one_account_leaves_the_others,
     an_account_is_synced_by_one_process_at_a_time,
+    broadcasts_of_a_paused_template_wait_until_it_is_approved,
+    a_template_that_was_disabled_fails_one_message_and_not_all,
 );
 
 fn template(language: &str, text: &str) -> Template {
@@ -129,4 +134,59 @@ async fn an_account_is_synced_by_one_process_at_a_time(ledger: TestLedger) {
     assert_eq!(begun, (true, false));
     assert!(store.template_syncs_due(START_MS - 1, 10).await.unwrap().is_empty(), "until it is due again");
     assert_eq!(store.template_syncs_due(START_MS, 10).await.unwrap().len(), 1);
+}
+
+/// A sender of account `1`, and broadcasts to ten people each: one with the template, one with another.
+async fn two_broadcasts(ledger: &TestLedger) -> (Sender, i64, i64) {
+    let store = ledger.store();
+    let sender = NewSender { account: Some("1".to_owned()), ..new_sender("default", rate(20)) };
+    let sender = store.add_sender(TENANT, &sender).await.unwrap();
+    let content = |name: &str| json!({"template": {"name": name, "language": "id"}});
+    let one = planned(store, with(broadcast("one", 0..10), json!({"content": content("departure")}))).await;
+    let other = planned(store, with(broadcast("other", 10..20), json!({"content": content("arrival")}))).await;
+    (sender, one, other)
+}
+
+async fn broadcasts_of_a_paused_template_wait_until_it_is_approved(ledger: TestLedger) {
+    let store = ledger.store();
+    let (sender, one, other) = two_broadcasts(&ledger).await;
+    let claimed_jobs = async || {
+        let courier = Courier::of(store).await;
+        let claimed = courier.claim(&sender).await;
+        let jobs: BTreeSet<i64> = claimed.iter().map(|message| message.job_id).collect();
+        courier.give_back(&claimed).await;
+        jobs
+    };
+    let change = |status: &str| {
+        Report::Template(TemplateChange {
+            account: "1".to_owned(),
+            name: "departure".to_owned(),
+            language: "id".to_owned(),
+            status: status.to_owned(),
+        })
+    };
+    report(store, vec![change("PAUSED")]).await;
+    assert_eq!(claimed_jobs().await, BTreeSet::from([other]));
+    report(store, vec![change("APPROVED")]).await;
+    assert_eq!(claimed_jobs().await, BTreeSet::from([one, other]));
+    store.sync_templates(TENANT, "1", &[with_status("id", "DISABLED")]).await.unwrap();
+    assert_eq!(claimed_jobs().await, BTreeSet::from([other]), "as a list tells it");
+    store.sync_templates(TENANT, "1", &[with_status("id", "APPROVED")]).await.unwrap();
+    assert_eq!(claimed_jobs().await, BTreeSet::from([one, other]));
+}
+
+async fn a_template_that_was_disabled_fails_one_message_and_not_all(ledger: TestLedger) {
+    let store = ledger.store();
+    let (sender, one, _) = two_broadcasts(&ledger).await;
+    let courier = Courier::of(store).await;
+    let claimed = courier.claim(&sender).await;
+    let (met, rest): (Vec<Claimed>, Vec<Claimed>) = claimed.into_iter().partition(|message| message.job_id == one);
+    courier.give_back(&rest).await;
+    courier.give_back(&met[1..]).await;
+    let attempt = courier.start(&sender, &met[..1]).await.remove(&met[0].id).unwrap();
+    let sending = Sending { id: met[0].id, attempt };
+    courier.settle(&sending, outcome(Decision::TemplateDisabled, Scope::Template)).await;
+    let later = Courier::of(store).await.claim(&sender).await;
+    assert!(!later.is_empty() && later.iter().all(|message| message.job_id != one));
+    assert_adds_up(store).await;
 }

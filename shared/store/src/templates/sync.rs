@@ -98,9 +98,13 @@ impl Store {
             synced.gone.push(change(&template, Some(template.status.clone()), GONE));
             written.push(Template { status: GONE.to_owned(), ..template });
         }
+        let now = self.now_ms();
+        for template in &written {
+            super::holds::follow_status(&mut tx, tenant.0, account, template, now).await?;
+        }
         for chunk in written.chunks(CHUNK) {
             let rows = chunk.iter().map(row).collect::<StoreResult<Vec<_>>>()?;
-            tx.execute(SYNC, args![tenant.0, account, self.now_ms(), to_json(&rows)?]).await?;
+            tx.execute(SYNC, args![tenant.0, account, now, to_json(&rows)?]).await?;
         }
         tx.commit().await?;
         self.wake.ring(Topic::Messages);
