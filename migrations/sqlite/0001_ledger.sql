@@ -31,6 +31,7 @@ create table senders (
   state_reason text,
   receipts_through bigint not null,    -- when the latest attempt began that a receipt vouched for: its slot, or its start
   last_receipt_at bigint,
+  templates_synced_at bigint not null default 0, -- when the templates of its account were last asked for
   created_at bigint not null,
   updated_at bigint not null,
   unique (tenant_id, name)
@@ -94,13 +95,14 @@ create table group_members (
 create table templates (
   id integer primary key,
   tenant_id bigint not null references tenants (id),
+  account text not null,               -- the business account that it was synced from; empty: added by hand, for all
   name text not null,
   language text not null,
   status text not null,
   definition text not null,            -- the provider's JSON object
   paused_until bigint not null,
   updated_at bigint not null,
-  unique (tenant_id, name, language)
+  unique (tenant_id, account, name, language)
 );
 
 create table jobs (
@@ -112,6 +114,8 @@ create table jobs (
   body text not null,                  -- normalised JSON, without inline recipients; sealed where a master key is set
   body_hash text not null,             -- SHA-256 of the whole normalised job
   sender_id bigint not null references senders (id),
+  template_name text,                  -- what its content names, where it is a template: found when that is paused
+  template_language text,
   state text not null,                 -- loading | accepted | planned
   control text not null,               -- running | paused | cancelled
   audience bigint not null,            -- recipients planned so far
@@ -232,8 +236,10 @@ create table schedules (
   cron text not null,
   timezone text not null,
   job text not null,
+  missed text not null,                -- what becomes of missed ticks: skip, coalesce, catch_up:N
   next_tick text not null,             -- the local time of the next tick; the key against firing twice
   next_at bigint not null,
+  paused_at bigint,                    -- since when a person lets it rest
   created_at bigint not null
 );
 create index schedules_by_next on schedules (next_at);

@@ -1,10 +1,12 @@
-//! From a list of recipients to messages: how many a second, and how much memory at ten thousand and at a million.
+//! From a list of recipients to messages, and what a broadcast to them would come to: how many a second, and how much
+//! memory at ten thousand and at a million.
 //!
 //! Each size runs in a process of its own, so that its peak memory is its own.
 #![expect(clippy::expect_used, unreachable_pub, reason = "a benchmark ends where it cannot go on")]
 
 use std::{process::Command, time::Instant};
 
+use kabar::preview::{BroadcastPreviewer, Person};
 use kabar_domain::{
     content::Fields,
     job::{Door, Job},
@@ -22,8 +24,11 @@ const CHUNK: usize = 1_000;
 
 fn main() {
     let Some(size) = std::env::var(SIZE).ok().and_then(|text| text.parse::<usize>().ok()) else {
-        println!("expansion: recipients loaded in chunks and planned into messages, ledger on disk");
-        println!("{:>10} {:>14} {:>14} {:>14}", "recipients", "loaded/s", "planned/s", "peak memory");
+        println!("expansion: recipients loaded in chunks, planned into messages and previewed, ledger on disk");
+        println!(
+            "{:>10} {:>14} {:>14} {:>14} {:>14}",
+            "recipients", "loaded/s", "planned/s", "previewed/s", "peak memory"
+        );
         for size in [10_000, 1_000_000] {
             let program = std::env::current_exe().expect("this program has a path");
             let status = Command::new(program).env(SIZE, size.to_string()).status().expect("it runs");
@@ -45,7 +50,7 @@ async fn run(size: usize) {
         return;
     };
     let started = Instant::now();
-    let mut file = store.begin_file_broadcast(DEFAULT_TENANT, broadcast, size as u64).await.expect("it begins");
+    let mut file = store.begin_file_broadcast(DEFAULT_TENANT, broadcast.clone(), size as u64).await.expect("it begins");
     for chunk in 0..size / CHUNK {
         let rows: Vec<AudienceRow> = (0..CHUNK).map(|row| audience_row(chunk * CHUNK + row)).collect();
         store.append_audience(&mut file, &rows).await.expect("rows are appended");
@@ -55,7 +60,23 @@ async fn run(size: usize) {
     let started = Instant::now();
     while store.plan_next().await.expect("planning goes on").is_some() {}
     let planned = size as f64 / started.elapsed().as_secs_f64();
-    println!("{size:>10} {loaded:>14.0} {planned:>14.0} {:>10.1} MiB", peak_memory_mib());
+    let started = Instant::now();
+    let mut previewer = BroadcastPreviewer::begin(&store, DEFAULT_TENANT, &broadcast).await.expect("it begins");
+    let mut people: Vec<Person> = Vec::with_capacity(CHUNK);
+    for chunk in 0..size / CHUNK {
+        people.extend((0..CHUNK).map(|row| person(chunk * CHUNK + row)));
+        previewer.look_at(&mut people).await.expect("people are looked at");
+    }
+    let preview = previewer.finish(std::time::Duration::from_millis(15)).await.expect("it ends");
+    assert_eq!(preview.to_send, size as u64);
+    let previewed = size as f64 / started.elapsed().as_secs_f64();
+    println!("{size:>10} {loaded:>14.0} {planned:>14.0} {previewed:>14.0} {:>10.1} MiB", peak_memory_mib());
+}
+
+fn person(number: usize) -> Person {
+    let AudienceRow { phone, name, mut fields } = audience_row(number);
+    fields.extend(name.map(|name| ("name".to_owned(), name)));
+    Person { row: Some(number as u64), phone, fields }
 }
 
 /// Who loads the file may say that the recipients come from one.

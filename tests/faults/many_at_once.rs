@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chrono_tz::UTC;
-use kabar_domain::job::Door;
-use kabar_store::{DEFAULT_TENANT, ManualClock, Place, Store, StoreOptions};
+use kabar_domain::{job::Door, schedule::Missed};
+use kabar_store::{DEFAULT_TENANT, ManualClock, NewSchedule, Place, Store, StoreOptions};
 use kabar_tests::{LedgerKind, QueueKind, TestLedger, Time, guests::phone};
 use serde_json::json;
 
@@ -25,7 +25,8 @@ async fn each_tick_fires_once_and_each_broadcast_is_planned_once(queue: QueueKin
     let earlier = stage.store_by(Arc::new(past)).await;
     for index in 0..SCHEDULES {
         let job = json!({"type": "send", "to": phone(index), "content": {"text": "Halo"}});
-        earlier.add_schedule(DEFAULT_TENANT, "0 0 1 6 *", UTC, &job, Door::default()).await.expect("it is added");
+        let new = NewSchedule { cron: "0 0 1 6 *", timezone: UTC, job: &job, missed: Missed::Coalesce };
+        earlier.add_schedule(DEFAULT_TENANT, &new, Door::default()).await.expect("it is added");
     }
     let mut processes = vec![];
     for _ in 0..3 {

@@ -6,9 +6,10 @@ use kabar_domain::{
     job::{Door, Job},
     message::MessageState,
     pace::Rate,
+    schedule::Missed,
 };
 use kabar_sandbox::Sandbox;
-use kabar_store::{DEFAULT_TENANT, MessageSummary};
+use kabar_store::{DEFAULT_TENANT, MessageSummary, NewSchedule};
 use kabar_tests::{
     TestLedger, eventually,
     fleet::{sender, settings},
@@ -166,8 +167,8 @@ async fn two_fleets_fire_each_tick_of_a_schedule_once() {
     let sandbox = sandbox::start(|_| {}).await;
     let ledger = ledger(&sandbox).await;
     let job = json!({"type": "send", "id": "rent", "to": phone(0), "content": {"text": {"body": "Rent"}}});
-    let utc = chrono_tz::UTC;
-    ledger.store().add_schedule(DEFAULT_TENANT, "*/2 * * * *", utc, &job, Door::default()).await.unwrap();
+    let new = NewSchedule { cron: "*/2 * * * *", timezone: chrono_tz::UTC, job: &job, missed: Missed::default() };
+    ledger.store().add_schedule(DEFAULT_TENANT, &new, Door::default()).await.unwrap();
     let fleets = [fleet(&ledger).await, fleet(&ledger).await];
     for (ticks, key) in [(1, "rent:20261201T0002"), (2, "rent:20261201T0004")] {
         ledger.clock().advance_ms(2 * MINUTE_MS);

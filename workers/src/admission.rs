@@ -1,7 +1,7 @@
 //! What is known of a job's sender and template is asked before the job is taken in, so that a producer hears of a slip at
 //! once and not from a thousand failed messages. The command line and the HTTP API both come this way.
 
-use std::collections::{HashMap, HashSet, hash_map::Entry};
+use std::collections::{HashMap, hash_map::Entry};
 
 use kabar_domain::{
     content::{Content, TemplateContent},
@@ -22,8 +22,10 @@ pub(crate) struct Admission<'a> {
     tenant: TenantId,
     /// Whether templates that are not known are refused.
     strict: bool,
-    senders: HashSet<String>,
-    templates: HashMap<(String, String), Option<StoredTemplate>>,
+    /// The account of each sender at its provider.
+    accounts: HashMap<String, String>,
+    /// By account, name and language.
+    templates: HashMap<(String, String, String), Option<StoredTemplate>>,
 }
 
 /// Why a job is not taken in.
@@ -35,7 +37,7 @@ pub(crate) enum Refusal {
     /// Its template is known, and its provider sends nothing with it.
     #[error(
         "template {name:?} ({language}) is {status}: its provider sends no messages with it. Mend it there, then \
-         `kabar template add` its new object"
+         `kabar template sync`, or `kabar template add` its new object"
     )]
     Unsendable {
         /// Its name.
@@ -46,7 +48,10 @@ pub(crate) enum Refusal {
         status: String,
     },
     /// Its template is not known, and the settings demand that it is.
-    #[error("template {name:?} is not known in {language:?}: {hint}; `kabar template add` adds one")]
+    #[error(
+        "template {name:?} is not known in {language:?}: {hint}; `kabar template sync` takes over the provider's, \
+         `kabar template add` adds one"
+    )]
     Unknown {
         /// Its name.
         name: String,
@@ -63,23 +68,27 @@ pub(crate) enum Refusal {
 impl<'a> Admission<'a> {
     /// For jobs of `tenant`; where `strict`, templates must be known.
     pub(crate) fn new(store: &'a Store, tenant: TenantId, strict: bool) -> Self {
-        Self { store, tenant, strict, senders: HashSet::new(), templates: HashMap::new() }
+        Self { store, tenant, strict, accounts: HashMap::new(), templates: HashMap::new() }
     }
 
     /// Checks that the job's sender is known, and its content against the template that it names. What is worth a word
     /// though nothing is wrong.
     pub(crate) async fn check(&mut self, job: &Job) -> Result<Option<String>, Refusal> {
-        if !self.senders.contains(job.sender()) {
-            self.store.sender(self.tenant, job.sender()).await?;
-            self.senders.insert(job.sender().to_owned());
-        }
+        let account = match self.accounts.get(job.sender()) {
+            Some(account) => account.clone(),
+            None => {
+                let account = self.store.sender(self.tenant, job.sender()).await?.account;
+                self.accounts.insert(job.sender().to_owned(), account.clone());
+                account
+            }
+        };
         let Content::Template(content) = job.content() else { return Ok(None) };
-        let key = (content.name.clone(), content.language.clone());
+        let key = (account, content.name.clone(), content.language.clone());
         let known = match self.templates.entry(key) {
             Entry::Occupied(seen) => seen.into_mut(),
             Entry::Vacant(unseen) => {
-                let (name, language) = unseen.key();
-                let found = self.store.find_template(self.tenant, name, language).await?;
+                let (account, name, language) = unseen.key();
+                let found = self.store.find_template(self.tenant, account, name, language).await?;
                 unseen.insert(found)
             }
         };

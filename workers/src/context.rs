@@ -9,10 +9,10 @@ use std::{
 };
 
 use kabar_domain::job::Door;
-use kabar_providers::{Options, Providers};
+use kabar_providers::{Access, Options, Providers, Token};
 use kabar_queue::{DatabaseQueue, Queue, RabbitQueue, SqsOptions, SqsQueue};
 use kabar_settings::{DatabaseUrl, QueueUrl, Settings};
-use kabar_store::{LeaseId, Place, SettlePolicy, Store, StoreOptions};
+use kabar_store::{LeaseId, Place, Sender, SettlePolicy, Store, StoreOptions};
 
 /// What every worker of a process shares.
 #[derive(Debug)]
@@ -167,6 +167,17 @@ pub fn open_providers(settings: &Settings) -> anyhow::Result<Providers> {
         errors: errors.unwrap_or_default(),
         ..Options::default()
     })?)
+}
+
+/// The way to a sender's provider, as the ledger has it.
+pub(crate) fn access_of(sender: &Sender) -> Access {
+    Access {
+        provider: sender.provider,
+        address: sender.address.clone(),
+        token: Token::new(sender.token()),
+        api_base: sender.api_base.clone(),
+        api_version: sender.api_version.clone(),
+    }
 }
 
 /// How long workers wait after an error before they try again.

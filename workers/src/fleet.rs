@@ -15,6 +15,7 @@ use crate::{
     context::{Context, Hold, Shared, open_providers, open_queue},
     courier, dispatcher, gateway, intake, janitor, planner, recorder, scheduler,
     steps::repeat,
+    templates,
 };
 
 /// How often the ledger is asked whether another process has written.
@@ -160,7 +161,13 @@ impl Fleet {
         let name = worker.as_str();
         let token = stop.clone();
         let task = match worker {
-            Worker::Janitor => on_a_thread(repeat(name, context, token, janitor::step)),
+            Worker::Janitor => on_a_thread(async move {
+                // Asking a provider takes seconds, and what dead workers held must not wait for that.
+                tokio::join!(
+                    repeat(name, context.clone(), token.clone(), janitor::step),
+                    repeat(name, context, token, templates::step)
+                );
+            }),
             Worker::Recorder => on_a_thread(repeat(name, context, token, recorder::step)),
             Worker::Dispatcher => on_a_thread(repeat(name, context, token, dispatcher::step)),
             Worker::Planner => on_a_thread(repeat(name, context, token, planner::step)),

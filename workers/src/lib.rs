@@ -22,9 +22,11 @@ pub mod gateway;
 mod intake;
 mod janitor;
 mod planner;
+pub mod preview;
 mod recorder;
 mod scheduler;
 mod steps;
+pub mod templates;
 mod views;
 
 /// The program: parses the arguments, plays one role, and gives the exit status. It stands here and not in `main.rs`, for

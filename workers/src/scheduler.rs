@@ -16,10 +16,14 @@ const MOST_DUE: u32 = 100;
 
 pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let due = context.store.due_schedules(context.store.now_ms(), MOST_DUE).await?;
+    let mut fired = false;
     for schedule in &due {
         // A schedule that cannot fire must not hold up the others.
         match context.store.fire_schedule(schedule, door(&context.settings)).await {
-            Ok(Some(job)) => tracing::info!(schedule = schedule.id, job = job.as_str(), "a schedule fired"),
+            Ok(Some(job)) => {
+                fired = true;
+                tracing::info!(schedule = schedule.id, job = job.as_str(), "a schedule fired");
+            }
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(
@@ -30,5 +34,6 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
             }
         }
     }
-    Ok(Next::After(LOOK_EVERY))
+    // Whoever catches up with missed ticks is due again.
+    Ok(if fired { Next::Now } else { Next::After(LOOK_EVERY) })
 }

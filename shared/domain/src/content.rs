@@ -2,14 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use chrono::NaiveDate;
+use kabar_wording::Unwritable;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
+
+use crate::message::SkipReason;
 
 mod limits;
 mod placeholder;
+mod value;
 
 pub use limits::InvalidContent;
-pub use placeholder::MissingField;
+pub use placeholder::CannotFill;
+pub use value::{Money, ParamValue, TypedValue};
 
 /// The values that a recipient brings along, by field name.
 pub type Fields = BTreeMap<String, String>;
@@ -70,9 +76,9 @@ pub struct TemplateContent {
 #[serde(untagged)]
 pub enum Params {
     /// By position, the first for `{{1}}`.
-    Positional(Vec<String>),
+    Positional(Vec<ParamValue>),
     /// By name.
-    Named(BTreeMap<String, String>),
+    Named(BTreeMap<String, ParamValue>),
 }
 
 impl Default for Params {
@@ -95,38 +101,27 @@ impl Params {
 /// Lists give positions, objects names; an object numbered 1, 2, 3 … without a gap gives positions, too.
 impl<'de> Deserialize<'de> for Params {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "params must be a list of values or an object of values by name")]
-        enum Typed {
-            List(Vec<Scalar>),
-            Object(BTreeMap<String, Scalar>),
-        }
-        Ok(match Typed::deserialize(deserializer)? {
-            Typed::List(values) => Self::Positional(values.into_iter().map(|value| value.0).collect()),
-            Typed::Object(mut values) => {
+        let value = |name: &str, value: Value| {
+            serde_json::from_value::<ParamValue>(value).map_err(|error| D::Error::custom(format!("{name}: {error}")))
+        };
+        match Value::deserialize(deserializer)? {
+            Value::Array(values) => {
+                let numbered = values.into_iter().enumerate();
+                Ok(Self::Positional(
+                    numbered.map(|(at, one)| value(&format!("[{at}]"), one)).collect::<Result<_, _>>()?,
+                ))
+            }
+            Value::Object(mut values) => {
                 let numbered = (1..=values.len()).map(|number| number.to_string());
                 if numbered.clone().all(|number| values.contains_key(&number)) {
-                    Self::Positional(
-                        numbered.filter_map(|number| values.remove(&number)).map(|value| value.0).collect(),
-                    )
+                    let values = numbered.filter_map(|number| values.remove(&number).map(|one| value(&number, one)));
+                    Ok(Self::Positional(values.collect::<Result<_, _>>()?))
                 } else {
-                    Self::Named(values.into_iter().map(|(name, value)| (name, value.0)).collect())
+                    let values = values.into_iter().map(|(name, one)| Ok((name.clone(), value(&name, one)?)));
+                    Ok(Self::Named(values.collect::<Result<_, D::Error>>()?))
                 }
             }
-        })
-    }
-}
-
-/// A text, a number or a truth value, written as text.
-struct Scalar(String);
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(text) => Ok(Self(text)),
-            Value::Number(number) => Ok(Self(number.to_string())),
-            Value::Bool(truth) => Ok(Self(truth.to_string())),
-            _ => Err(serde::de::Error::custom("a parameter must be a text or a number")),
+            _ => Err(D::Error::custom("params must be a list of values or an object of values by name")),
         }
     }
 }
@@ -136,7 +131,7 @@ impl<'de> Deserialize<'de> for Scalar {
 #[serde(rename_all = "snake_case")]
 pub enum Header {
     /// For a text header with a variable.
-    Text(String),
+    Text(ParamValue),
     /// For an image header.
     Image(Media),
     /// For a video header.
@@ -249,12 +244,26 @@ impl Content {
         }
     }
 
-    /// Checks the platform's limits.
+    /// The language of its values: the template's, else English, which nothing is written in.
+    #[must_use]
+    pub fn language(&self) -> &str {
+        if let Self::Template(template) = self { &template.language } else { "en" }
+    }
+
+    /// Checks the platform's limits. What takes a field is not judged before it is filled.
     ///
     /// # Errors
     /// The first limit that is broken, with the field and what is allowed.
     pub fn check(&self) -> Result<(), InvalidContent> {
-        limits::check(self)
+        limits::check(self, limits::Fields::Open)
+    }
+
+    /// Checks the platform's limits of content that takes no fields, or whose fields were filled.
+    ///
+    /// # Errors
+    /// The first limit that is broken, with the field and what is allowed.
+    pub fn check_filled(&self) -> Result<(), InvalidContent> {
+        limits::check(self, limits::Fields::Filled)
     }
 
     /// The fields that its values take from the recipient.
@@ -263,11 +272,77 @@ impl Content {
         placeholder::fields(self)
     }
 
-    /// The content for one recipient: every `{field}` replaced by the recipient's value.
+    /// Those of its fields that a date, time, number or amount takes.
+    #[must_use]
+    pub fn typed_fields(&self) -> BTreeSet<String> {
+        placeholder::typed_fields(self)
+    }
+
+    /// The content for one recipient: every `{field}` replaced by the recipient's value, and dates, times, numbers and
+    /// amounts written in the template's language.
     ///
     /// # Errors
-    /// The first field that the recipient does not have.
-    pub fn for_recipient(&self, fields: &Fields) -> Result<Self, MissingField> {
-        placeholder::fill(self, fields)
+    /// The first field that the recipient does not have or that is empty, or whose value is none of its kind.
+    pub fn for_recipient(&self, fields: &Fields) -> Result<Self, CannotFill> {
+        let filled = placeholder::fill(self, fields)?;
+        if self.is_typed() { Ok(filled.written()?) } else { Ok(filled) }
+    }
+
+    /// Whether any of its values is a date, time, number or amount.
+    fn is_typed(&self) -> bool {
+        let Self::Template(template) = self else { return false };
+        let header = if let Some(Header::Text(value)) = &template.header { Some(value) } else { None };
+        let typed = |value: &ParamValue| value.as_text().is_none();
+        header.is_some_and(typed)
+            || match &template.params {
+                Params::Positional(values) => values.iter().any(typed),
+                Params::Named(values) => values.values().any(typed),
+            }
+    }
+
+    /// Whether it can be sent with these values of a recipient.
+    ///
+    /// # Errors
+    /// Why the recipient is skipped: a value is missing or empty, is none of its kind, or breaks a limit.
+    pub fn suits(&self, fields: &Fields) -> Result<(), SkipReason> {
+        match self.for_recipient(fields) {
+            Ok(filled) => filled.check_filled().map_err(|_| SkipReason::InvalidParameter),
+            Err(CannotFill::Missing(_)) => Err(SkipReason::MissingParameter),
+            Err(CannotFill::Unwritable(_)) => Err(SkipReason::InvalidParameter),
+        }
+    }
+
+    /// The content of a reminder that is due on this day: in a date, `{due}` is that day. Texts stay as they are.
+    #[must_use]
+    pub fn due_on(&self, due: NaiveDate) -> Self {
+        placeholder::due_on(self, due)
+    }
+
+    /// The content with dates, times, numbers and amounts written in the template's language.
+    ///
+    /// # Errors
+    /// When a value is none of its kind, or CLDR does not know the language.
+    pub fn written(&self) -> Result<Self, Unwritable> {
+        let Self::Template(template) = self else { return Ok(self.clone()) };
+        let language = template.language.as_str();
+        template.map_values(|value| Ok(ParamValue::Text(value.written(language)?.into_owned()))).map(Self::Template)
+    }
+}
+
+impl TemplateContent {
+    /// The template with the values of body and header changed.
+    fn map_values<E>(&self, mut change: impl FnMut(&ParamValue) -> Result<ParamValue, E>) -> Result<Self, E> {
+        let params = match &self.params {
+            Params::Positional(values) => Params::Positional(values.iter().map(&mut change).collect::<Result<_, _>>()?),
+            Params::Named(values) => Params::Named(
+                values.iter().map(|(name, value)| Ok((name.clone(), change(value)?))).collect::<Result<_, _>>()?,
+            ),
+        };
+        let header = match &self.header {
+            Some(Header::Text(value)) => Some(Header::Text(change(value)?)),
+            other => other.clone(),
+        };
+        let (buttons, components) = (self.buttons.clone(), self.components.clone());
+        Ok(Self { name: self.name.clone(), language: self.language.clone(), params, header, buttons, components })
     }
 }

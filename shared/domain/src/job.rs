@@ -1,15 +1,20 @@
 //! What a producer enqueues: one JSON format at every door.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::{content::Content, phone::PhoneNumber, reminder::DaysBefore};
+use crate::{
+    content::{Content, ParamValue},
+    phone::PhoneNumber,
+    reminder::DaysBefore,
+};
 
 mod parse;
 
+pub(crate) use parse::without_values;
 pub use parse::{Door, InvalidJob};
 
 /// The most recipients that one job may list inline; more come from a group or a CSV file.
@@ -189,8 +194,8 @@ pub struct AudienceMember {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Further fields by name.
-    #[serde(default, skip_serializing_if = "crate::content::Fields::is_empty")]
-    pub params: crate::content::Fields,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, ParamValue>,
 }
 
 /// A message's place among the sender's due messages.

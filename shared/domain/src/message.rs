@@ -189,6 +189,8 @@ pub enum SkipReason {
     OptedOut,
     /// The recipient has no value for a field that the content needs.
     MissingParameter,
+    /// A value of the recipient is no date, time, number or amount where the content takes one, or breaks a limit.
+    InvalidParameter,
     /// The template cannot be used any more.
     TemplateDisabled,
 }
@@ -201,6 +203,7 @@ impl SkipReason {
             Self::RecipientBlocked => "recipient_blocked",
             Self::OptedOut => "opted_out",
             Self::MissingParameter => "missing_parameter",
+            Self::InvalidParameter => "invalid_parameter",
             Self::TemplateDisabled => "template_disabled",
         }
     }

@@ -54,6 +54,34 @@ impl<'de> Deserialize<'de> for DaysBefore {
     }
 }
 
+/// Which message of a reminder it is. As a number it is what tells the ledger its messages apart: for a reminder that was
+/// never moved, the days before the due date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Part {
+    /// How often the reminder had been moved to another due date when it was planned.
+    pub moves: u32,
+    /// Which offset it is for.
+    pub before: DaysBefore,
+}
+
+impl Part {
+    /// More than any offset has days.
+    const PER_MOVE: i64 = 1_000;
+
+    /// The number that the ledger keeps.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        i64::from(self.moves) * Self::PER_MOVE + i64::from(self.before.0)
+    }
+
+    /// The part with this number.
+    #[must_use]
+    pub fn of(number: i64) -> Self {
+        let (moves, before) = (number / Self::PER_MOVE, number % Self::PER_MOVE);
+        Self { moves: moves.try_into().unwrap_or(0), before: DaysBefore(before.try_into().unwrap_or(0)) }
+    }
+}
+
 /// The plan of one message of a reminder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlannedReminder {
@@ -123,6 +151,13 @@ mod tests {
         Some(time) => time,
         None => NaiveTime::MIN,
     };
+
+    #[test]
+    fn parts_are_told_apart_by_their_numbers() {
+        let part = Part { moves: 2, before: DaysBefore(MAX_OFFSET_DAYS) };
+        assert_eq!((part.number(), Part::of(part.number())), (2_366, part));
+        assert_eq!(Part::of(7), Part { moves: 0, before: DaysBefore(7) });
+    }
 
     #[test]
     fn each_offset_is_worth_sending_until_the_next() {

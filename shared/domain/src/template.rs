@@ -7,6 +7,12 @@ use serde_json::Value;
 
 use crate::content::{Header, Params, TemplateContent};
 
+mod buttons;
+mod parameters;
+mod render;
+
+pub use parameters::{Parameter, Place};
+
 /// The longest template name, in characters; lower-case letters, digits and `_` (Cloud API, message templates).
 pub const MAX_NAME_CHARS: usize = 512;
 
@@ -23,6 +29,12 @@ pub struct Template {
     /// APPROVED, PAUSED, DISABLED and so on; a template added by hand without one counts as approved.
     #[serde(default = "approved")]
     pub status: String,
+    /// NAMED or POSITIONAL, where the provider says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter_format: Option<String>,
+    /// Why it was rejected, in the provider's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected_reason: Option<String>,
     /// The template's components as the provider gives them: HEADER, BODY, FOOTER, BUTTONS.
     #[serde(default)]
     pub components: Vec<Value>,
@@ -67,9 +79,9 @@ pub enum Misfit {
         /// What was not given.
         missing: String,
     },
-    /// The template has a media header and none was given, or the other way round.
+    /// A header or button takes a value and none was given, or the other way round.
     #[error("template {template:?} {problem}")]
-    Header {
+    Part {
         /// The template.
         template: String,
         /// What is wrong.
@@ -98,6 +110,20 @@ impl Template {
         Ok(template)
     }
 
+    /// A template of which no more is known than its status.
+    #[must_use]
+    pub fn with_status(name: &str, language: &str, status: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            language: language.to_owned(),
+            category: String::new(),
+            status: status.to_owned(),
+            parameter_format: None,
+            rejected_reason: None,
+            components: Vec::new(),
+        }
+    }
+
     /// Whether messages with it may be sent now.
     #[must_use]
     pub fn is_sendable(&self) -> bool {
@@ -113,7 +139,7 @@ impl Template {
     /// Checks a message's parameters against the template's.
     ///
     /// # Errors
-    /// The first misfit: an unknown or missing parameter, or a header of the wrong kind.
+    /// The first misfit: an unknown or missing parameter, or a header or button of the wrong kind.
     pub fn check(&self, content: &TemplateContent) -> Result<(), Misfit> {
         if content.components.is_some() {
             return Ok(());
@@ -134,11 +160,25 @@ impl Template {
         if !missing.is_empty() {
             return Err(Misfit::Missing { template: self.name.clone(), missing: list(&missing) });
         }
-        self.check_header(content.header.as_ref())
+        self.check_header(content.header.as_ref())?;
+        self.check_buttons(&content.buttons)
+    }
+
+    /// What it says with these values, as people will read it: header, body and footer, one below the other. Values that
+    /// are not given stay as their placeholders.
+    #[must_use]
+    pub fn rendered(&self, content: &TemplateContent) -> String {
+        render::text(self, content)
+    }
+
+    /// Everything that its messages give values for, in the order of its parts.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<Parameter> {
+        parameters::of(self)
     }
 
     fn check_header(&self, given: Option<&Header>) -> Result<(), Misfit> {
-        let misfit = |problem: String| Err(Misfit::Header { template: self.name.clone(), problem });
+        let misfit = |problem: String| Err(Misfit::Part { template: self.name.clone(), problem });
         let component = self.component("HEADER");
         let format = component.and_then(|c| c.get("format")).and_then(Value::as_str).unwrap_or("TEXT");
         let needs_text = self.text_of("HEADER").is_some_and(|text| !placeholders(text).is_empty());
@@ -215,6 +255,62 @@ mod tests {
         .unwrap();
         let plain = serde_json::from_value(json!({"name": "t", "language": "id"})).unwrap();
         assert!(template.check(&plain).unwrap_err().to_string().contains("image"));
+    }
+
+    #[test]
+    fn buttons_that_take_a_value_must_be_given_one_of_their_kind() {
+        let template = Template::parse(json!({
+            "name": "t", "language": "id",
+            "components": [{"type": "BODY", "text": "x"}, {"type": "BUTTONS", "buttons": [
+                {"type": "QUICK_REPLY", "text": "Ya"}, {"type": "URL", "text": "Buka", "url": "https://x.example/{{1}}"},
+                {"type": "URL", "text": "Situs", "url": "https://x.example/"}, {"type": "COPY_CODE", "example": "A1"}]}]
+        }))
+        .unwrap();
+        let content = |buttons: Value| {
+            serde_json::from_value(json!({"name": "t", "language": "id", "buttons": buttons})).unwrap()
+        };
+        let check = |buttons: Value| template.check(&content(buttons)).map_err(|misfit| misfit.to_string());
+        let (url, code) = (json!({"index": 1, "url": "7"}), json!({"index": 3, "copy_code": "A1"}));
+        check(json!([url, code])).unwrap();
+        check(json!([{"index": 0, "quick_reply": "ya"}, url, code])).unwrap();
+        for (buttons, word) in [
+            (json!([]), "button 1"),
+            (json!([url]), "\"copy_code\""),
+            (json!([url, code, {"index": 2, "url": "8"}]), "button 2 takes no url"),
+            (json!([url, code, {"index": 4, "url": "8"}]), "no button 4"),
+            (json!([{"index": 1, "quick_reply": "7"}, code]), "button 1 takes no quick_reply"),
+        ] {
+            let problem = check(buttons).unwrap_err();
+            assert!(problem.contains(word), "{problem}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_told_with_place_kind_and_example() {
+        let template = Template::parse(json!({
+            "name": "t", "language": "id", "parameter_format": "NAMED",
+            "components": [
+                {"type": "HEADER", "format": "IMAGE", "example": {"header_handle": ["https://x.example/a.png"]}},
+                {"type": "BODY", "text": "Halo {{nama}}, {{total}}", "example": {"body_text_named_params": [
+                    {"param_name": "total", "example": "Rp 1"}, {"param_name": "nama", "example": "Siti"}]}},
+                {"type": "BUTTONS", "buttons": [{"type": "URL", "url": "https://x.example/{{1}}",
+                    "example": ["https://x.example/7"]}]}]
+        }))
+        .unwrap();
+        let told: Vec<_> = template
+            .parameters()
+            .into_iter()
+            .map(|one| format!("{:?} {} {} {}", one.place, one.name, one.kind, one.example.unwrap_or_default()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "Header header image https://x.example/a.png",
+                "Body nama text Siti",
+                "Body total text Rp 1",
+                "Button 0 url https://x.example/7",
+            ]
+        );
     }
 
     #[test]

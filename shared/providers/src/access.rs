@@ -103,6 +103,15 @@ impl fmt::Debug for Number {
     }
 }
 
+/// A page of a business account's templates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TemplatePage {
+    /// The provider's template objects.
+    pub templates: Vec<serde_json::Value>,
+    /// What to ask the next page with; none at the end of the list.
+    pub next: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

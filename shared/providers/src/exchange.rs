@@ -61,38 +61,43 @@ impl Http {
     /// Posts `body`, once.
     pub(crate) async fn post(&self, url: Url, token: &Token, body: Vec<u8>) -> Result<Answer, Outcome> {
         let request = self.client.post(url).header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.exchange(request.body(body), token).await
+        self.exchange(request.body(body), token, self.max_answer_bytes).await
     }
 
     /// Asks, once.
     pub(crate) async fn get(&self, url: Url, token: &Token) -> Result<Answer, Outcome> {
-        self.exchange(self.client.get(url), token).await
+        self.exchange(self.client.get(url), token, self.max_answer_bytes).await
     }
 
-    async fn exchange(&self, request: RequestBuilder, token: &Token) -> Result<Answer, Outcome> {
+    /// Asks, once, for a list whose pages may be longer than other answers.
+    pub(crate) async fn get_page(&self, url: Url, token: &Token, max_bytes: usize) -> Result<Answer, Outcome> {
+        self.exchange(self.client.get(url), token, max_bytes).await
+    }
+
+    async fn exchange(&self, request: RequestBuilder, token: &Token, max_bytes: usize) -> Result<Answer, Outcome> {
         let Some(authorization) = token.header() else {
             let advice = "Set the sender's access token, then resume it.";
             return Err(endpoint::halt("the access token is missing or has characters that no token has", advice));
         };
         let sent = request.header(AUTHORIZATION, authorization).send().await;
-        Ok(self.read(sent.map_err(|error| broken(&error))?).await)
+        Ok(read(sent.map_err(|error| broken(&error))?, max_bytes).await)
     }
+}
 
-    async fn read(&self, mut response: Response) -> Answer {
-        let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = header.and_then(|value| retry_after::parse(value, Utc::now()));
-        let status = response.status().as_u16();
-        let mut body = Vec::new();
-        let end = loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > self.max_answer_bytes => break End::TooLong,
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break End::Whole,
-                Err(_) => break End::BrokenOff,
-            }
-        };
-        Answer { status, retry_after, body, end }
-    }
+async fn read(mut response: Response, max_bytes: usize) -> Answer {
+    let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = header.and_then(|value| retry_after::parse(value, Utc::now()));
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    let end = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > max_bytes => break End::TooLong,
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break End::Whole,
+            Err(_) => break End::BrokenOff,
+        }
+    };
+    Answer { status, retry_after, body, end }
 }
 
 /// What to make of an exchange that broke before a status line came.

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use kabar_domain::{outcome::Outcome, report::Report, sender::ProviderKind};
 
-pub use access::{Access, Number, SendRequest, Token};
+pub use access::{Access, Number, SendRequest, TemplatePage, Token};
 pub use options::{Options, ProviderError, UnreadableEvent};
 pub use policy::Policy;
 
@@ -87,6 +87,24 @@ impl Providers {
         match access.provider {
             ProviderKind::WhatsappCloud => {
                 whatsapp_cloud::check(&self.inner.http, &self.inner.whatsapp_cloud, access).await
+            }
+        }
+    }
+
+    /// Asks for a page of the templates of the business account `account`: the first, or the one after a cursor.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub async fn templates(
+        &self,
+        access: &Access,
+        account: &str,
+        after: Option<&str>,
+    ) -> Result<TemplatePage, Outcome> {
+        match access.provider {
+            ProviderKind::WhatsappCloud => {
+                let Inner { http, whatsapp_cloud: policy } = &*self.inner;
+                whatsapp_cloud::templates::page(http, policy, access, account, after).await
             }
         }
     }

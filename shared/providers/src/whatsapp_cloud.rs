@@ -6,6 +6,7 @@
 mod errors;
 pub(crate) mod request;
 mod response;
+pub(crate) mod templates;
 pub mod webhook;
 
 use kabar_domain::outcome::{Decision, Outcome};
@@ -42,9 +43,5 @@ pub(crate) async fn check(http: &Http, policy: &Policy, access: &Access) -> Resu
         Ok(answer) => response::read_number(&answer, policy),
         Err(outcome) => Err(outcome),
     };
-    // Asking changes nothing, so there is nothing to be in doubt about.
-    number.map_err(|outcome| match outcome.decision {
-        Decision::InDoubt => Outcome { decision: Decision::Retry, ..outcome },
-        _ => outcome,
-    })
+    number.map_err(response::asked)
 }

@@ -61,6 +61,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("people.default_region", Kind::Region).or("KABAR_DEFAULT_REGION").optional(),
     row("people.default_timezone", Kind::TimeZone),
     row("templates.strict", Kind::Flag).or("KABAR_STRICT_TEMPLATES"),
+    row("templates.sync_every", time(M, 30 * D)).optional(),
     row("whatsapp.phone_number_id", Kind::PhoneNumberId).or("WHATSAPP_PHONE_NUMBER_ID").optional(),
     row("whatsapp.access_token", Kind::Secret).or("WHATSAPP_ACCESS_TOKEN").optional(),
     row("whatsapp.api_base", Kind::HttpBase).or("WHATSAPP_API_BASE"),

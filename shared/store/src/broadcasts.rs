@@ -3,12 +3,9 @@
 //! A broadcast's state is never stored: it follows from what a person said (`jobs.control`), how far planning has come,
 //! and where its messages are. So it cannot disagree with the ledger.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
-use kabar_domain::{
-    message::{MessageState, StateCounts},
-    pace::spacing_us,
-};
+use kabar_domain::message::{MessageState, StateCounts};
 use serde::Serialize;
 
 use crate::{
@@ -21,19 +18,28 @@ use crate::{
 
 mod control;
 mod export;
+mod forecast;
 
 pub use export::ExportRow;
-
-/// The pace's usual margin against jitter; what is left to send takes so much longer.
-pub(crate) const MARGIN: Duration = Duration::from_millis(15);
+pub use forecast::Forecast;
+pub(crate) use forecast::MARGIN;
+use forecast::{SenderForecast, Waiting};
 
 statements! {
-    ROWS = "select id, tenant_id, job_key, kind, name, state, control, sender_id, audience, created_at, planned_at
+    ROWS = "select id, tenant_id, job_key, kind, name, state, control, sender_id, audience, held_until,
+  created_at, planned_at
 from jobs where tenant_id = $1 and kind = 'broadcast' and id < $2 order by id desc limit $3";
     COUNTS = "select job_id, state, count(*) as messages, min(due_at) as first_due
 from messages where job_id in (select cast(value as bigint) from json_each($1)) group by job_id, state";
     PACES = "select s.id, s.state, s.rate_per_second, p.effective_rate_milli, p.parked_until
 from senders s join pace p on p.sender_id = s.id where s.id in (select cast(value as bigint) from json_each($1))";
+    /// What is due of each lane that may go on, counted before jobs are looked at: of lanes there are few.
+    BACKLOG = "select sender_id, lane, messages from (
+  select sender_id, lane, count(*) as messages from messages
+  where state = 'queued' and due_at <= $2 and sender_id in (select cast(value as bigint) from json_each($1))
+  group by sender_id, lane) waiting
+where not exists (select 1 from jobs where jobs.id = waiting.lane & 72057594037927935
+  and (jobs.control <> 'running' or jobs.held_until > $2))";
     WAITING = "select id from messages where state = 'queued' and sender_id = $1 and lane = $2 limit 1";
     CONTROL = "update jobs set control = $3 where id = $1 and control = $2";
     /// Few are claimed; hence no index for the job, of which there may be a million.
@@ -113,8 +119,8 @@ pub struct Broadcast {
     pub audience: i64,
     /// How many of its messages are in each state.
     pub counts: StateCounts,
-    /// When its last message leaves at the sender's present rate, had it the sender for itself, in Unix milliseconds;
-    /// none where nothing waits, the sender does not send, or it is unlimited.
+    /// When its last message leaves at the sender's present rate, after what goes before it and with what shares the
+    /// sender with it, in Unix milliseconds; none where nothing waits, the sender does not send, or it is unlimited.
     #[serde(serialize_with = "time_as_text")]
     pub eta: Option<i64>,
     /// When it was enqueued, in Unix milliseconds.
@@ -128,17 +134,6 @@ row! {
         state: String,
         messages: i64,
         first_due: i64,
-    }
-}
-
-row! {
-    #[derive(Debug, Clone)]
-    struct PaceRow {
-        id: i64,
-        state: String,
-        rate_per_second: Option<i64>,
-        effective_rate_milli: Option<i64>,
-        parked_until: i64,
     }
 }
 
@@ -158,8 +153,8 @@ impl Store {
     pub async fn broadcast(&self, tenant: TenantId, key: &str) -> StoreResult<Broadcast> {
         let row = self.broadcast_row(tenant, key).await?;
         let progress = self.progress(&[row.id]).await?.remove(&row.id).unwrap_or_default();
-        let paces = self.paces(&[row.sender_id]).await?;
-        Ok(view(row, progress, &paces, self.now_ms()))
+        let forecasts = self.forecasts(&[row.sender_id]).await?;
+        Ok(view(row, progress, &forecasts, self.now_ms()))
     }
 
     /// A tenant's broadcasts, the newest first, those before `before_id` (the ledger's id of a job; the largest number
@@ -172,13 +167,13 @@ impl Store {
         let jobs: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let senders: Vec<i64> = rows.iter().map(|row| row.sender_id).collect();
         let mut progress = self.progress(&jobs).await?;
-        let paces = self.paces(&senders).await?;
+        let forecasts = self.forecasts(&senders).await?;
         let now = self.now_ms();
         Ok(rows
             .into_iter()
             .map(|row| {
                 let progress = progress.remove(&row.id).unwrap_or_default();
-                view(row, progress, &paces, now)
+                view(row, progress, &forecasts, now)
             })
             .collect())
     }
@@ -212,17 +207,19 @@ impl Store {
         }
         Ok(of)
     }
-
-    async fn paces(&self, sender_ids: &[i64]) -> StoreResult<HashMap<i64, PaceRow>> {
-        let rows: Vec<PaceRow> = self.db.all(PACES, args![json_list(sender_ids)]).await?;
-        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
-    }
 }
 
-fn view(row: JobRow, progress: Progress, paces: &HashMap<i64, PaceRow>, now: i64) -> Broadcast {
+fn view(row: JobRow, progress: Progress, forecasts: &HashMap<i64, SenderForecast>, now: i64) -> Broadcast {
     let state = derived(&row.control, &row.state, &progress.counts);
     let moves = matches!(state, BroadcastState::Planning | BroadcastState::Running);
-    let eta = paces.get(&row.sender_id).filter(|_| moves).and_then(|pace| eta(&progress, pace, now));
+    let eta = forecasts.get(&row.sender_id).filter(|_| moves).and_then(|sender| {
+        let waiting = Waiting {
+            messages: progress.counts.get(MessageState::Queued) + progress.counts.get(MessageState::Claimed),
+            not_before: progress.first_due.unwrap_or(0).max(row.held_until),
+            ahead: sender.ahead_of_job(row.id),
+        };
+        sender.last_departure(waiting, now)
+    });
     Broadcast {
         id: row.job_key,
         job_id: row.id,
@@ -245,19 +242,6 @@ fn derived(control: &str, planning: &str, counts: &StateCounts) -> BroadcastStat
         (_, "planned") => BroadcastState::Running,
         _ => BroadcastState::Planning,
     }
-}
-
-/// When the last of the messages that wait would leave, in Unix milliseconds.
-fn eta(progress: &Progress, pace: &PaceRow, now: i64) -> Option<i64> {
-    let left = progress.counts.get(MessageState::Queued) + progress.counts.get(MessageState::Claimed);
-    if left == 0 || pace.state != "active" {
-        return None;
-    }
-    let configured = pace.rate_per_second?.unsigned_abs() * 1_000;
-    let rate_milli = pace.effective_rate_milli.map_or(configured, i64::unsigned_abs);
-    let takes_ms = left.saturating_mul(spacing_us(rate_milli, MARGIN)) / 1_000;
-    let starts = now.max(pace.parked_until).max(progress.first_due.unwrap_or(now));
-    Some(starts.saturating_add_unsigned(takes_ms))
 }
 
 #[cfg(test)]
@@ -287,28 +271,6 @@ mod tests {
         assert_eq!(derived("cancelled", "planned", &done), Cancelled);
         let doubtful = counts(&[(MessageState::Unresolved, 1)]);
         assert_eq!(derived("running", "planned", &doubtful), Running);
-    }
-
-    #[test]
-    fn what_is_left_takes_the_rate_and_its_margin() {
-        let pace = PaceRow {
-            id: 1,
-            state: "active".to_owned(),
-            rate_per_second: Some(20),
-            effective_rate_milli: None,
-            parked_until: 0,
-        };
-        let left = Progress {
-            counts: counts(&[(MessageState::Queued, 1_990), (MessageState::Claimed, 10)]),
-            first_due: Some(0),
-        };
-        assert_eq!(eta(&left, &pace, 1_000), Some(1_000 + 101_500));
-        assert_eq!(eta(&left, &PaceRow { effective_rate_milli: Some(10_000), ..pace.clone() }, 0), Some(203_000));
-        assert_eq!(eta(&left, &PaceRow { parked_until: 9_000, ..pace.clone() }, 0), Some(110_500));
-        assert_eq!(eta(&Progress { first_due: Some(50_000), ..left }, &pace, 0), Some(151_500));
-        assert_eq!(eta(&left, &PaceRow { rate_per_second: None, ..pace.clone() }, 0), None);
-        assert_eq!(eta(&left, &PaceRow { state: "halted".to_owned(), ..pace.clone() }, 0), None);
-        assert_eq!(eta(&Progress::default(), &pace, 0), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What can go wrong with the ledger.
 
-use kabar_domain::{content::MissingField, job::JobId};
+use kabar_domain::{content::CannotFill, job::JobId};
 
 /// A result of the store.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -82,7 +82,7 @@ pub enum StoreError {
     },
     /// A recipient lacks a value.
     #[error(transparent)]
-    Missing(#[from] MissingField),
+    Missing(#[from] CannotFill),
     /// The writer has ended, as it does at shutdown.
     #[error("the ledger's writer has ended")]
     WriterEnded,

@@ -194,16 +194,7 @@ impl Store {
                 Report::Template(change) if event.allowed.is_none() => {
                     let tenants: Vec<(i64,)> = tx.all(TENANT_OF_ACCOUNT, args![change.account.as_str()]).await?;
                     for (tenant,) in tenants {
-                        let (name, language) = (change.name.as_str(), change.language.as_str());
-                        crate::templates::change_template_status(
-                            tx,
-                            tenant,
-                            name,
-                            language,
-                            &change.status,
-                            self.now_ms(),
-                        )
-                        .await?;
+                        crate::templates::change_template_status(tx, tenant, &change, self.now_ms()).await?;
                     }
                     applied
                         .notices

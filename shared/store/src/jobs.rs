@@ -23,9 +23,9 @@ statements! {
     BODY = "select body from jobs where id = $1";
     BODIES = "select id, body from jobs where id in (select cast(value as bigint) from json_each($1))";
     PLANNED = "select count(*) from jobs where id = $1 and state = 'planned'";
-    ROW = "select id, job_key, kind, name, state, control, sender_id, audience, created_at
+    ROW = "select id, job_key, kind, name, state, control, sender_id, audience, held_until, created_at
 from jobs where tenant_id = $1 and job_key = $2 and kind = coalesce($3, kind)";
-    LIST = "select id, job_key, kind, name, state, control, sender_id, audience, created_at
+    LIST = "select id, job_key, kind, name, state, control, sender_id, audience, held_until, created_at
 from jobs where tenant_id = $1 and kind = $2 and id < $3 order by id desc limit $4";
 }
 
@@ -54,6 +54,8 @@ pub struct JobContent {
     pub content: Arc<Content>,
     /// Whether `{field}` in its values takes the recipient's own.
     pub has_fields: bool,
+    /// Whether many messages say it; what few say is not worth keeping, and a reminder's may change.
+    pub for_many: bool,
     /// What to do with doubt.
     pub on_doubt: OnDoubt,
 }
@@ -69,6 +71,7 @@ row! {
         pub(crate) control: String,
         pub(crate) sender_id: i64,
         pub(crate) audience: i64,
+        pub(crate) held_until: i64,
         pub(crate) created_at: i64,
     }
 }
@@ -97,12 +100,11 @@ impl Store {
         rows.into_iter()
             .map(|(id, body)| {
                 let job = self.open_job(body)?;
-                let has_fields = matches!(job, Job::Broadcast(_)) && !job.content().fields().is_empty();
-                // Braces are placeholders in broadcasts alone: elsewhere a value stands as it is.
-                let unescape = matches!(job, Job::Broadcast(_)) && !has_fields;
-                let content =
-                    if unescape { job.content().for_recipient(&Fields::new())? } else { job.content().clone() };
-                Ok((id, JobContent { content: Arc::new(content), has_fields, on_doubt: job.on_doubt() }))
+                let ready = ready(&job);
+                let has_fields = ready.is_none();
+                let content = Arc::new(ready.unwrap_or_else(|| job.content().clone()));
+                let for_many = matches!(job, Job::Broadcast(_));
+                Ok((id, JobContent { content, has_fields, for_many, on_doubt: job.on_doubt() }))
             })
             .collect()
     }
@@ -174,6 +176,17 @@ impl JobRow {
             audience: self.audience,
             created_at: self.created_at,
         }
+    }
+}
+
+/// What all messages of a job say alike, as it is sent; none where each recipient's own values are put in.
+fn ready(job: &Job) -> Option<Content> {
+    match job {
+        // Braces are placeholders in broadcasts alone: elsewhere a text stands as it is.
+        Job::Broadcast(job) if job.content.fields().is_empty() => job.content.for_recipient(&Fields::new()).ok(),
+        Job::Broadcast(_) => None,
+        Job::Send(job) => job.content.written().ok(),
+        Job::Reminder(job) => job.content.due_on(job.due).written().ok(),
     }
 }
 

@@ -42,6 +42,7 @@ mod plan;
 mod postgres;
 mod receipts;
 mod recipients;
+mod reminders;
 mod repair;
 mod schedules;
 mod seal;
@@ -57,7 +58,7 @@ mod writer;
 pub use audience::{AudienceRow, FileBroadcast};
 pub use audit::{Actor, AuditEntry};
 pub use blocks::Block;
-pub use broadcasts::{Broadcast, BroadcastState, ExportRow};
+pub use broadcasts::{Broadcast, BroadcastState, ExportRow, Forecast};
 pub use claims::{Claimed, StartRequest, Started};
 use clock::LedgerClock;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -77,12 +78,13 @@ pub use outcomes::{SettlePolicy, Settled, Settlement};
 pub use pace::{PaceView, Parking, Reservation, SlotRequest};
 pub use plan::Planned;
 pub use recipients::{NewRecipient, Recipient};
+pub use reminders::MovedReminder;
 pub use repair::{Gap, Repaired};
-pub use schedules::Schedule;
+pub use schedules::{NewSchedule, Schedule};
 pub use senders::{NewSender, Sender, SenderChange};
 pub use status::{SenderStatus, Status};
 pub use story::{AttemptStory, MessageStory, MessageSummary};
-pub use templates::StoredTemplate;
+pub use templates::{StatusChange, StoredTemplate, SyncDue, TemplatesSynced};
 pub use wake::{Topic, Wake};
 pub use writer::{Writer, WriterHandle};
 
@@ -260,6 +262,7 @@ impl Store {
             plan::STATEMENTS,
             receipts::STATEMENTS,
             recipients::STATEMENTS,
+            reminders::STATEMENTS,
             repair::STATEMENTS,
             repair::CLOCK_STATEMENTS,
             repair::JOB_STATEMENTS,
@@ -269,6 +272,7 @@ impl Store {
             status::STATEMENTS,
             story::STATEMENTS,
             templates::STATEMENTS,
+            templates::HOLD_STATEMENTS,
             tenants::STATEMENTS,
         ];
         let mut count = 0;

@@ -24,6 +24,7 @@ use crate::{
 
 mod decide;
 
+pub(crate) use decide::TEMPLATE_PAUSE_MS;
 use decide::{Change, Facts, decide};
 
 statements! {
@@ -258,10 +259,10 @@ impl Store {
                 (Decision::Failed, Scope::Recipient) => {
                     crate::recipients::mark_unreachable(tx, &[message.recipient_id], now).await?;
                 }
-                (Decision::TemplatePaused, _) => {
-                    if let Some(due) = change.due {
-                        tx.execute(HOLD_BROADCAST, args![message.job_id, due]).await?;
-                    }
+                // Of a disabled template one message fails now and then, and not all of a broadcast at once.
+                (Decision::TemplatePaused | Decision::TemplateDisabled, _) => {
+                    let until = change.due.unwrap_or(now + TEMPLATE_PAUSE_MS);
+                    tx.execute(HOLD_BROADCAST, args![message.job_id, until]).await?;
                 }
                 (Decision::InDoubt, _) => settled.doubts += 1,
                 _ => {}

@@ -6,9 +6,9 @@
 
 use kabar_domain::{
     content::{Content, Fields},
-    job::{Audience, Job},
+    job::{Audience, Job, ReminderJob},
     message::{MessageState, SkipReason},
-    reminder,
+    reminder::{self, Part},
     template::Template,
 };
 use serde::Serialize;
@@ -51,8 +51,10 @@ returning id, recipient_id";
 select cast(value->>'message' as bigint), value->>'fields' from json_each($1) where true
 on conflict (message_id) do nothing";
     ADVANCE = "update jobs set cursor = $2, audience = audience + $3, state = $4, planned_at = $5 where id = $1";
-    TEMPLATE = "select status, definition from templates where tenant_id = $1 and name = $2 and language = $3";
-    CHANNEL = "select provider from senders where id = $1";
+    TEMPLATE = "select status, definition from templates
+where tenant_id = $1 and account in ($2, '') and name = $3 and language = $4 order by account desc limit 1";
+    LATEST_PART = "select coalesce(max(part), 0) from messages where job_id = $1";
+    CHANNEL = "select provider, account from senders where id = $1";
 }
 
 /// What one step of planning did.
@@ -67,14 +69,14 @@ pub struct Planned {
 }
 
 row! {
-    struct PlannedJob {
-        id: i64,
-        tenant_id: i64,
-        body: String,
-        sender_id: i64,
-        control: String,
-        cursor: i64,
-        created_at: i64,
+    pub(crate) struct PlannedJob {
+        pub(crate) id: i64,
+        pub(crate) tenant_id: i64,
+        pub(crate) body: String,
+        pub(crate) sender_id: i64,
+        pub(crate) control: String,
+        pub(crate) cursor: i64,
+        pub(crate) created_at: i64,
     }
 }
 
@@ -107,7 +109,7 @@ struct NewFields {
 
 /// What a chunk came to: its messages, the values of their recipients, and where the next begins.
 #[derive(Default)]
-struct Chunk {
+pub(crate) struct Chunk {
     messages: Vec<NewMessage>,
     fields: std::collections::HashMap<i64, String>,
     next: i64,
@@ -141,9 +143,9 @@ impl Store {
     }
 
     async fn plan_chunk(&self, tx: &mut Tx, row: &PlannedJob, job: &Job) -> StoreResult<Chunk> {
-        let provider: (String,) = tx.one(CHANNEL, args![row.sender_id]).await?;
-        let channel = crate::senders::channel_of(&provider.0)?;
-        let gate = gate_of(tx, row.tenant_id, job).await?;
+        let (provider, account): (String, String) = tx.one(CHANNEL, args![row.sender_id]).await?;
+        let channel = crate::senders::channel_of(&provider)?;
+        let gate = gate_of(tx, row.tenant_id, &account, job.content(), matches!(job, Job::Broadcast(_))).await?;
         match job {
             Job::Broadcast(broadcast) => {
                 let candidates = candidates(tx, row, &broadcast.audience, channel).await?;
@@ -179,17 +181,34 @@ impl Store {
             }
             Job::Reminder(reminder) => {
                 let enqueued_at = chrono::DateTime::from_timestamp_millis(row.created_at).unwrap_or_default();
-                let plan = reminder::plan(reminder.due, &reminder.before, reminder.at, reminder.timezone, enqueued_at);
-                let times: Vec<_> = plan
-                    .into_iter()
-                    .map(|one| {
-                        let part = i64::from(one.before.0);
-                        (part, one.not_before.timestamp_millis(), Some(one.expires_at.timestamp_millis()))
-                    })
-                    .collect();
-                self.plan_single(tx, row, &reminder.to, channel, gate, &times).await
+                // Should it be planned again, what is there of it already is not planned twice.
+                let (latest,): (i64,) = tx.one(LATEST_PART, args![row.id]).await?;
+                self.plan_reminder(tx, row, reminder, Part::of(latest).moves, enqueued_at).await
             }
         }
+    }
+
+    /// The messages of a reminder that was moved so many times, without those that were past at `since`.
+    pub(crate) async fn plan_reminder(
+        &self,
+        tx: &mut Tx,
+        row: &PlannedJob,
+        reminder: &ReminderJob,
+        moves: u32,
+        since: chrono::DateTime<chrono::Utc>,
+    ) -> StoreResult<Chunk> {
+        let (provider, account): (String, String) = tx.one(CHANNEL, args![row.sender_id]).await?;
+        let channel = crate::senders::channel_of(&provider)?;
+        let gate = gate_of(tx, row.tenant_id, &account, &reminder.content, false).await?;
+        let plan = reminder::plan(reminder.due, &reminder.before, reminder.at, reminder.timezone, since);
+        let times: Vec<_> = plan
+            .into_iter()
+            .map(|one| {
+                let part = Part { moves, before: one.before }.number();
+                (part, one.not_before.timestamp_millis(), Some(one.expires_at.timestamp_millis()))
+            })
+            .collect();
+        self.plan_single(tx, row, &reminder.to, channel, gate, &times).await
     }
 
     /// Messages to one recipient, each a part with its time and expiry.
@@ -234,13 +253,19 @@ impl Store {
             fields.entry("name".to_owned()).or_insert_with(|| name.clone());
         }
         fields.retain(|name, value| wanted.contains(name) && !value.is_empty());
-        if fields.len() < wanted.len() || content.for_recipient(&fields).is_err() {
-            return Ok((MessageState::Skipped.as_str(), Some(SkipReason::MissingParameter.as_str()), None));
+        if let Err(reason) = content.suits(&fields) {
+            return Ok((MessageState::Skipped.as_str(), Some(reason.as_str()), None));
         }
         Ok((state, None, Some(self.sealer.seal(to_json(&fields)?)?)))
     }
 
-    async fn write_chunk(&self, tx: &mut Tx, row: &PlannedJob, job: &Job, chunk: &Chunk) -> StoreResult<u64> {
+    pub(crate) async fn write_chunk(
+        &self,
+        tx: &mut Tx,
+        row: &PlannedJob,
+        job: &Job,
+        chunk: &Chunk,
+    ) -> StoreResult<u64> {
         let now = self.now_ms();
         let lane = lane(job.priority(), matches!(job, Job::Broadcast(_)).then_some(row.id));
         let mut written: Vec<(i64, i64)> = Vec::new();
@@ -301,10 +326,10 @@ fn state_of(candidate: &Candidate, gate: Gate) -> (&'static str, Option<&'static
     (state.as_str(), reason.map(SkipReason::as_str))
 }
 
-async fn gate_of(tx: &mut Tx, tenant_id: i64, job: &Job) -> StoreResult<Gate> {
-    let broadcast = matches!(job, Job::Broadcast(_));
-    let Content::Template(template) = job.content() else { return Ok(Gate { disabled: false, marketing: broadcast }) };
-    let values = args![tenant_id, template.name.as_str(), template.language.as_str()];
+/// What the template decides, in the account that sends it.
+async fn gate_of(tx: &mut Tx, tenant_id: i64, account: &str, content: &Content, broadcast: bool) -> StoreResult<Gate> {
+    let Content::Template(template) = content else { return Ok(Gate { disabled: false, marketing: broadcast }) };
+    let values = args![tenant_id, account, template.name.as_str(), template.language.as_str()];
     let Some((status, definition)) = tx.optional::<(String, String), _>(TEMPLATE, values).await? else {
         return Ok(Gate { disabled: false, marketing: broadcast });
     };

@@ -2,13 +2,15 @@
 //!
 //! Any number of schedulers may look at once: a tick is fired by whoever moves the schedule's row on to the next tick,
 //! in one transaction with the job, whose id names the schedule and the tick's local time. So a tick fires exactly
-//! once, and of several that were missed by downtime only the latest does.
+//! once. Of several that were missed by downtime the latest fires, or what the schedule says; those of a pause never do.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use std::collections::VecDeque;
+
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use kabar_domain::{
     job::{Door, Job, JobId},
-    schedule::{CronSchedule, Tick},
+    schedule::{CronSchedule, Missed, Tick},
 };
 use serde_json::Value;
 
@@ -30,14 +32,18 @@ const NEVER: i64 = i64::MAX;
 const LOOK_BACK_SECONDS: [i64; 5] = [120, 3_600, 86_400, 32 * 86_400, 366 * 86_400];
 
 statements! {
-    ADD = "insert into schedules (tenant_id, cron, timezone, job, next_tick, next_at, created_at)
-values ($1, $2, $3, $4, $5, $6, $7) returning id";
-    LIST = "select id, tenant_id, cron, timezone, job, next_tick, next_at, created_at from schedules
+    ADD = "insert into schedules (tenant_id, cron, timezone, job, missed, next_tick, next_at, created_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8) returning id";
+    LIST = "select id, tenant_id, cron, timezone, job, missed, next_tick, next_at, paused_at, created_at from schedules
 where tenant_id = $1 order by id";
-    ONE = "select id, tenant_id, cron, timezone, job, next_tick, next_at, created_at from schedules where id = $1";
-    DUE = "select id, tenant_id, cron, timezone, job, next_tick, next_at, created_at from schedules
-where next_at <= $1 order by next_at limit $2";
-    MOVE_ON = "update schedules set next_tick = $4, next_at = $5 where id = $1 and next_tick = $2 and next_at = $3";
+    ONE = "select id, tenant_id, cron, timezone, job, missed, next_tick, next_at, paused_at, created_at from schedules where id = $1";
+    DUE = "select id, tenant_id, cron, timezone, job, missed, next_tick, next_at, paused_at, created_at from schedules
+where next_at <= $1 and paused_at is null order by next_at limit $2";
+    MOVE_ON = "update schedules set next_tick = $4, next_at = $5
+where id = $1 and next_tick = $2 and next_at = $3 and paused_at is null";
+    PAUSE = "update schedules set paused_at = $2 where id = $1 and paused_at is null returning tenant_id";
+    RESUME = "update schedules set paused_at = null, next_tick = $2, next_at = $3
+where id = $1 and paused_at is not null returning tenant_id";
     REMOVE = "delete from schedules where id = $1 returning tenant_id";
 }
 
@@ -54,6 +60,10 @@ pub struct Schedule {
     pub timezone: String,
     /// The job as it was given; an `id` in it begins the ids of the jobs.
     pub job: Value,
+    /// What becomes of ticks that fall due while no scheduler runs.
+    pub missed: Missed,
+    /// Since when a person lets it rest.
+    pub paused_at: Option<i64>,
     /// When it next falls due; the end of time where its expression names no further tick.
     pub next_at: i64,
     /// The local time of that tick, as it ends the job's id.
@@ -80,8 +90,10 @@ row! {
         cron: String,
         timezone: String,
         job: String,
+        missed: String,
         next_tick: String,
         next_at: i64,
+        paused_at: Option<i64>,
         created_at: i64,
     }
 }
@@ -94,6 +106,8 @@ impl ScheduleRow {
             cron: self.cron,
             timezone: self.timezone,
             job: serde_json::from_str(&self.job).map_err(|error| StoreError::unreadable("a schedule's job", error))?,
+            missed: self.missed.parse().map_err(|error| StoreError::unreadable("a schedule", error))?,
+            paused_at: self.paused_at,
             next_at: self.next_at,
             next_tick: self.next_tick,
             created_at: self.created_at,
@@ -106,23 +120,41 @@ impl Schedule {
         let zone = self.timezone.parse().map_err(|error| StoreError::unreadable("a schedule's time zone", error))?;
         CronSchedule::parse(&self.cron, zone).map_err(|error| StoreError::unreadable("a schedule", error))
     }
+
+    /// The next `count` moments at which it fires, by the clocks of its zone, from the tick that is due on; those that
+    /// would be if it is paused are those after `now` (Unix milliseconds).
+    ///
+    /// # Errors
+    /// When what the ledger holds of it cannot be read.
+    pub fn upcoming(&self, count: usize, now: i64) -> StoreResult<Vec<DateTime<Tz>>> {
+        let expression = self.expression()?;
+        let from = if self.paused_at.is_some() { now } else { self.next_at.saturating_sub(1) };
+        let ticks = expression.after(instant(from)).take(count).map(|tick| tick.at).collect::<Vec<_>>();
+        Ok(ticks.into_iter().map(|at| expression.local(at)).collect())
+    }
+}
+
+/// A schedule to be.
+#[derive(Debug, Clone)]
+pub struct NewSchedule<'a> {
+    /// The expression.
+    pub cron: &'a str,
+    /// Its time zone.
+    pub timezone: Tz,
+    /// The job that every tick enqueues anew; an `id` in it begins the ids of the jobs.
+    pub job: &'a Value,
+    /// What becomes of ticks that fall due while no scheduler runs.
+    pub missed: Missed,
 }
 
 impl Store {
-    /// Adds a schedule whose job every tick enqueues anew, by the clocks of `timezone`; `door` reads the job as
-    /// it will be read then.
+    /// Adds a schedule; `door` reads its job as it will be read at each tick.
     ///
     /// # Errors
     /// When the expression or the job cannot be understood, the expression names no further tick, or the
     /// ledger cannot be written.
-    pub async fn add_schedule(
-        &self,
-        tenant: TenantId,
-        cron: &str,
-        timezone: Tz,
-        job: &Value,
-        door: Door,
-    ) -> StoreResult<Schedule> {
+    pub async fn add_schedule(&self, tenant: TenantId, new: &NewSchedule<'_>, door: Door) -> StoreResult<Schedule> {
+        let NewSchedule { cron, timezone, job, missed } = *new;
         let refused = StoreError::Refused;
         let expression = CronSchedule::parse(cron, timezone).map_err(|error| refused(error.to_string()))?;
         let now = self.now_ms();
@@ -130,13 +162,14 @@ impl Store {
             .next_after(instant(now))
             .ok_or_else(|| refused(format!("{cron:?} never falls due: no tick lies ahead")))?;
         // The schedule's own number may have any length; the longest stands for it.
-        read_job(job, i64::MAX, &key_of(next.local), door).map_err(|problem| refused(format!("the job: {problem}")))?;
+        read_job(job, i64::MAX, &next.key(), door).map_err(|problem| refused(format!("the job: {problem}")))?;
         let values = args![
             tenant.0,
             cron,
             timezone.name(),
             job.to_string(),
-            key_of(next.local),
+            missed.to_string(),
+            next.key(),
             next.at.timestamp_millis(),
             now
         ];
@@ -184,6 +217,37 @@ impl Store {
         Ok(removed.is_some())
     }
 
+    /// Lets a schedule rest; whether it did not yet. What falls due meanwhile never fires.
+    ///
+    /// # Errors
+    /// When there is none of the id, or the ledger cannot be written.
+    pub async fn pause_schedule(&self, id: i64) -> StoreResult<bool> {
+        self.schedule(id).await?;
+        let mut tx = self.db.begin().await?;
+        let paused: Option<(i64,)> = tx.optional(PAUSE, args![id, self.now_ms()]).await?;
+        if let Some((tenant,)) = paused {
+            self.note_change(&mut tx, TenantId(tenant), "schedule.pause", id).await?;
+        }
+        tx.commit().await?;
+        Ok(paused.is_some())
+    }
+
+    /// Lets a schedule go on with its next tick from now; whether it rested.
+    ///
+    /// # Errors
+    /// When there is none of the id, or the ledger cannot be written.
+    pub async fn resume_schedule(&self, id: i64) -> StoreResult<bool> {
+        let schedule = self.schedule(id).await?;
+        let (next_tick, next_at) = next_of(&schedule.expression()?, self.now_ms());
+        let mut tx = self.db.begin().await?;
+        let resumed: Option<(i64,)> = tx.optional(RESUME, args![id, next_tick, next_at]).await?;
+        if let Some((tenant,)) = resumed {
+            self.note_change(&mut tx, TenantId(tenant), "schedule.resume", id).await?;
+        }
+        tx.commit().await?;
+        Ok(resumed.is_some())
+    }
+
     /// The schedules of all tenants that are due at `now` (Unix milliseconds), the longest overdue first, at most
     /// `limit`.
     ///
@@ -194,9 +258,9 @@ impl Store {
         rows.into_iter().map(ScheduleRow::into_schedule).collect()
     }
 
-    /// Fires a schedule that is due: the job of its latest tick, once, whoever else tries. None where it is not due,
-    /// where somebody else fired it, or where the job can no longer be enqueued and became a dead letter with its
-    /// reason.
+    /// Fires a schedule that is due: the job of one tick, once, whoever else tries. Of several missed ticks its policy says
+    /// which; where each is to fire, it stays due until all have. None where it is not due, where its ticks are skipped,
+    /// where somebody else fired it, or where the job can no longer be enqueued and became a dead letter with its reason.
     ///
     /// # Errors
     /// When the ledger cannot be written; the tick then stays due.
@@ -206,17 +270,18 @@ impl Store {
             return Ok(None);
         }
         let expression = schedule.expression()?;
-        let tick = latest_tick(&expression, schedule.next_at, now)
-            .map_or_else(|| schedule.next_tick.clone(), |tick| key_of(tick.local));
-        let (next_tick, next_at) = expression
-            .next_after(instant(now))
-            .map_or(("never".to_owned(), NEVER), |next| (key_of(next.local), next.at.timestamp_millis()));
+        let (fires, next) = turn(&expression, schedule, now);
+        let (next_tick, next_at) =
+            next.map_or_else(|| next_of(&expression, now), |next| (next.key(), next.at.timestamp_millis()));
         let mut tx = self.db.begin().await?;
         let values = args![schedule.id, schedule.next_tick.as_str(), schedule.next_at, next_tick, next_at];
         if tx.execute(MOVE_ON, values).await? == 0 {
             return Ok(None);
         }
-        let fired = self.enqueue_tick(&mut tx, schedule, &tick, door).await?;
+        let fired = match fires {
+            Some(tick) => self.enqueue_tick(&mut tx, schedule, &tick, door).await?,
+            None => None,
+        };
         tx.commit().await?;
         if fired.is_some() {
             self.wake.ring(Topic::Jobs);
@@ -249,28 +314,48 @@ impl Store {
     }
 }
 
-/// The latest tick up to `now` of a schedule that has been due since `due_at`, in Unix milliseconds.
-fn latest_tick(expression: &CronSchedule, due_at: i64, now: i64) -> Option<Tick> {
+/// Which tick of a due schedule fires, by its key, and the one after it that is due as well.
+fn turn(expression: &CronSchedule, schedule: &Schedule, now: i64) -> (Option<String>, Option<Tick>) {
+    let most = if let Missed::CatchUp(most) = schedule.missed { most as usize } else { 1 };
+    let mut ticks = latest_ticks(expression, schedule.next_at, now, most).into_iter();
+    // A tick that its expression names no more was due all the same: another version read it otherwise.
+    let Some(first) = ticks.next() else { return (Some(schedule.next_tick.clone()), None) };
+    let late = now - first.at.timestamp_millis() > Missed::LATE_SECONDS * 1_000;
+    let skipped = schedule.missed == Missed::Skip && late;
+    ((!skipped).then(|| first.key()), ticks.next())
+}
+
+/// The latest ticks up to `now` of a schedule that has been due since `due_at`, at most `most` (one at least), the earliest
+/// first. In Unix milliseconds.
+fn latest_ticks(expression: &CronSchedule, due_at: i64, now: i64, most: usize) -> VecDeque<Tick> {
     let until = instant(now);
     let since = due_at.saturating_sub(1);
-    let starts = LOOK_BACK_SECONDS.map(|seconds| now.saturating_sub(seconds * 1_000).max(since));
-    let first = starts
-        .into_iter()
-        .chain([since])
-        .find_map(|start| expression.next_after(instant(start)).filter(|tick| tick.at <= until))?;
-    let later = |tick: &Tick| expression.next_after(tick.at).filter(|next| next.at <= until);
-    std::iter::successors(Some(first), later).last()
+    let mut found = VecDeque::new();
+    for start in
+        LOOK_BACK_SECONDS.map(|seconds| now.saturating_sub(seconds * 1_000).max(since)).into_iter().chain([since])
+    {
+        found.clear();
+        for tick in expression.after(instant(start)).take_while(|tick| tick.at <= until) {
+            if found.len() == most {
+                found.pop_front();
+            }
+            found.push_back(tick);
+        }
+        if found.len() == most || start == since {
+            break;
+        }
+    }
+    found
+}
+
+/// The key and the instant of the first tick after `now`.
+fn next_of(expression: &CronSchedule, now: i64) -> (String, i64) {
+    let next = expression.next_after(instant(now));
+    next.map_or(("never".to_owned(), NEVER), |next| (next.key(), next.at.timestamp_millis()))
 }
 
 fn instant(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
-/// The local time of a tick as `20261121T0900`; with seconds where it has some, lest two ticks of a minute be one.
-fn key_of(local: NaiveDateTime) -> String {
-    use chrono::Timelike;
-    let form = if local.second() == 0 { "%Y%m%dT%H%M" } else { "%Y%m%dT%H%M%S" };
-    local.format(form).to_string()
 }
 
 fn job_id_text(job: &Value, schedule_id: i64, tick: &str) -> String {
@@ -309,7 +394,7 @@ mod tests {
 
     fn latest(cron: &str, due: &str, now: &str) -> Option<String> {
         let expression = CronSchedule::parse(cron, Tz::Asia__Jakarta).unwrap();
-        latest_tick(&expression, ms(due), ms(now)).map(|tick| key_of(tick.local))
+        latest_ticks(&expression, ms(due), ms(now), 1).pop_back().map(|tick| tick.key())
     }
 
     #[test]
@@ -321,6 +406,18 @@ mod tests {
         assert_eq!(latest("0 9 19 11 *", due, "2029-01-01T00:00:00Z").as_deref(), Some("20281119T0900"));
         assert_eq!(latest("0 9 19 11 *", due, "2026-12-01T00:00:00Z").as_deref(), Some("20261119T0900"));
         assert_eq!(latest("*/20 * * * * *", due, "2026-11-19T02:00:45Z").as_deref(), Some("20261119T090040"));
+    }
+
+    #[test]
+    fn the_latest_ticks_are_bounded_and_in_order() {
+        let expression = CronSchedule::parse("0 * * * *", Tz::UTC).unwrap();
+        let keys = |due, now, most| -> Vec<String> {
+            latest_ticks(&expression, ms(due), ms(now), most).iter().map(Tick::key).collect()
+        };
+        let (due, now) = ("2026-11-19T02:00:00Z", "2026-11-21T05:30:00Z");
+        assert_eq!(keys(due, now, 3), ["20261121T0300", "20261121T0400", "20261121T0500"]);
+        assert_eq!(keys("2026-11-21T04:00:00Z", now, 3), ["20261121T0400", "20261121T0500"], "no earlier than due");
+        assert_eq!(keys(due, now, 1_000).len(), 52);
     }
 
     #[test]

@@ -332,7 +332,8 @@ impl Store {
         if row.held_until > now {
             return Ok(Some(Pause { template: name, until: row.held_until }));
         }
-        let known = self.find_template(tenant, &content.name, &content.language).await?;
+        let sender = self.sender_by_id(row.sender_id).await?;
+        let known = self.find_template(tenant, &sender.account, &content.name, &content.language).await?;
         Ok(known
             .filter(|known| known.paused_until > now)
             .map(|known| Pause { template: name, until: known.paused_until }))

@@ -3,7 +3,7 @@
 //! A template that is not known is no error: it goes to the provider as given. One that is known is checked before
 //! anything is sent, and may be paused for a while.
 
-use kabar_domain::template::Template;
+use kabar_domain::{report::TemplateChange, template::Template};
 
 use crate::{
     Store, TenantId, Topic,
@@ -12,21 +12,41 @@ use crate::{
     error::{StoreError, StoreResult},
 };
 
+mod holds;
+mod sync;
+
+pub(crate) use holds::STATEMENTS as HOLD_STATEMENTS;
+pub use sync::{StatusChange, SyncDue, TemplatesSynced};
+
 statements! {
-    PUT = "insert into templates (tenant_id, name, language, status, definition, paused_until, updated_at)
-values ($1, $2, $3, $4, $5, 0, $6)
-on conflict (tenant_id, name, language) do update
+    PUT = "insert into templates (tenant_id, account, name, language, status, definition, paused_until, updated_at)
+values ($1, '', $2, $3, $4, $5, 0, $6)
+on conflict (tenant_id, account, name, language) do update
 set status = excluded.status, definition = excluded.definition, paused_until = 0, updated_at = excluded.updated_at";
-    ALL = "select id, status, definition, paused_until, updated_at from templates
-where tenant_id = $1 order by name, language";
-    OF_NAME = "select id, status, definition, paused_until, updated_at from templates
-where tenant_id = $1 and name = $2 order by language";
-    ONE = "select id, status, definition, paused_until, updated_at from templates
-where tenant_id = $1 and name = $2 and language = $3";
+    ALL = "select id, account, status, definition, paused_until, updated_at from templates
+where tenant_id = $1 order by name, language, account";
+    OF_NAME = "select id, account, status, definition, paused_until, updated_at from templates
+where tenant_id = $1 and name = $2 order by language, account";
+    /// What the account itself says goes before what a person added for all.
+    ONE = "select id, account, status, definition, paused_until, updated_at from templates
+where tenant_id = $1 and account in ($2, '') and name = $3 and language = $4 order by account desc limit 1";
+    OF_ACCOUNT = "select id, account, status, definition, paused_until, updated_at from templates
+where tenant_id = $1 and account = $2 order by name, language";
+    /// Whose templates are due to be asked for: each account once, however many senders it has.
+    SYNC_DUE = "select min(id), account, max(templates_synced_at) from senders
+where state = 'active' group by tenant_id, account having max(templates_synced_at) <= $1 order by 3 limit $2";
+    SYNC_BEGINS = "update senders set templates_synced_at = $2
+where account = (select account from senders where id = $1)
+  and tenant_id = (select tenant_id from senders where id = $1) and templates_synced_at <= $3";
     /// A template that may be sent again waits for nothing.
     CHANGE_STATUS = "update templates set status = $4, updated_at = $5,
   paused_until = case when $4 in ('APPROVED', 'REINSTATED') then 0 else paused_until end
-where tenant_id = $1 and name = $2 and language = $3";
+where tenant_id = $1 and name = $2 and language = $3 and account in ($6, '')";
+    SYNC = "insert into templates (tenant_id, account, name, language, status, definition, paused_until, updated_at)
+select $1, $2, value->>'name', value->>'language', value->>'status', value->>'definition', 0, $3
+from json_each($4) where true
+on conflict (tenant_id, account, name, language) do update
+set status = excluded.status, definition = excluded.definition, updated_at = excluded.updated_at";
 }
 
 /// A template as the ledger holds it.
@@ -34,6 +54,8 @@ where tenant_id = $1 and name = $2 and language = $3";
 pub struct StoredTemplate {
     /// The ledger's id.
     pub id: i64,
+    /// The business account that it was synced from; empty for one that was added by hand, which stands for all.
+    pub account: String,
     /// The template, with its newest status.
     pub template: Template,
     /// Its messages wait until then, in Unix milliseconds; 0 where they do not.
@@ -45,6 +67,7 @@ pub struct StoredTemplate {
 row! {
     struct TemplateRow {
         id: i64,
+        account: String,
         status: String,
         definition: String,
         paused_until: i64,
@@ -58,6 +81,7 @@ impl TemplateRow {
             serde_json::from_str(&self.definition).map_err(|error| StoreError::unreadable("a template", error))?;
         Ok(StoredTemplate {
             id: self.id,
+            account: self.account,
             template: Template { status: self.status, ..template },
             paused_until: self.paused_until,
             updated_at: self.updated_at,
@@ -110,29 +134,32 @@ impl Store {
         rows.into_iter().map(TemplateRow::into_stored).collect()
     }
 
-    /// The template of a name in a language, if it is known.
+    /// The template of a name in a language as `account` has it, or as it was added by hand, if it is known.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn find_template(
         &self,
         tenant: TenantId,
+        account: &str,
         name: &str,
         language: &str,
     ) -> StoreResult<Option<StoredTemplate>> {
-        let row: Option<TemplateRow> = self.db.optional(ONE, args![tenant.0, name, language]).await?;
+        let row: Option<TemplateRow> = self.db.optional(ONE, args![tenant.0, account, name, language]).await?;
         row.map(TemplateRow::into_stored).transpose()
     }
 }
 
-/// Notes a template's new status, in capitals; whether the template is known.
+/// Notes a template's new status, in capitals, and lets its broadcasts follow; whether the template is known.
 pub(crate) async fn change_template_status(
     tx: &mut Tx,
     tenant_id: i64,
-    name: &str,
-    language: &str,
-    status: &str,
+    change: &TemplateChange,
     now: i64,
 ) -> StoreResult<bool> {
-    Ok(tx.execute(CHANGE_STATUS, args![tenant_id, name, language, status, now]).await? > 0)
+    let TemplateChange { account, name, language, status } = change;
+    let template = Template::with_status(name, language, status);
+    holds::follow_status(tx, tenant_id, account, &template, now).await?;
+    let values = args![tenant_id, name.as_str(), language.as_str(), status.as_str(), now, account.as_str()];
+    Ok(tx.execute(CHANGE_STATUS, values).await? > 0)
 }

@@ -3,11 +3,13 @@
 use kabar_domain::{
     content::Fields,
     job::{Door, Job},
+    schedule::Missed,
     scope::Scope,
     sender::Channel,
 };
 use kabar_store::{
-    Actor, ApiKey, AuditEntry, Enqueued, KeyText, NewApiKey, NewDeadLetter, NewRecipient, Store, StoreError, TenantId,
+    Actor, ApiKey, AuditEntry, Enqueued, KeyText, NewApiKey, NewDeadLetter, NewRecipient, NewSchedule, Store,
+    StoreError, TenantId,
 };
 use kabar_tests::{TestLedger, on_both_ledgers};
 use serde_json::json;
@@ -131,7 +133,13 @@ async fn changes_leave_an_entry_of_who_made_them(ledger: TestLedger) {
     store.pause_sender(TENANT, &sender.name, "x").await.unwrap();
     store.resume_sender(TENANT, &sender.name).await.unwrap();
     let utc = chrono_tz::UTC;
-    let schedule = store.add_schedule(TENANT, "0 9 * * *", utc, &send("w", 1), Door::default()).await.unwrap().id;
+    let weekly = send("w", 1);
+    let weekly = NewSchedule { cron: "0 9 * * *", timezone: utc, job: &weekly, missed: Missed::default() };
+    let schedule = store.add_schedule(TENANT, &weekly, Door::default()).await.unwrap().id;
+    for _ in 0..2 {
+        store.pause_schedule(schedule).await.unwrap();
+    }
+    store.resume_schedule(schedule).await.unwrap();
     store.remove_schedule(schedule).await.unwrap();
     store.remove_schedule(schedule).await.unwrap();
     let letter = NewDeadLetter { line: "jobs", job_key: None, body: "x", reason: "not JSON" };
@@ -155,6 +163,8 @@ async fn changes_leave_an_entry_of_who_made_them(ledger: TestLedger) {
         ("cli:ops", "sender.pause", "default"),
         ("cli:ops", "sender.resume", "default"),
         ("cli:ops", "schedule.add", &schedule),
+        ("cli:ops", "schedule.pause", &schedule),
+        ("cli:ops", "schedule.resume", &schedule),
         ("cli:ops", "schedule.remove", &schedule),
         ("cli:ops", "job.enqueue", "late"),
         ("cli:ops", "dead.retry", &one),

@@ -1,6 +1,7 @@
 //! Broadcasts as people see and steer them; and reminders and sends that are taken back.
 
 use kabar_domain::{
+    job::Priority,
     message::MessageState::{Accepted, Cancelled, Claimed, Failed, Queued, Sending as InSending},
     outcome::{Decision, Outcome, Scope},
 };
@@ -17,6 +18,7 @@ on_both_ledgers!(
     what_is_over_cannot_be_steered,
     failed_messages_are_tried_anew,
     the_end_is_foreseen_by_the_pace,
+    an_eta_knows_who_else_the_sender_serves,
     an_export_has_every_recipient_once,
     reasons_are_counted,
     broadcasts_are_listed_the_newest_first,
@@ -157,6 +159,23 @@ async fn the_end_is_foreseen_by_the_pace(ledger: TestLedger) {
     let later = json!({"send_at": instant(START_MS + DAY_MS)});
     planned(store, with(broadcast("later", 0..40), later)).await;
     assert_eq!(store.broadcast(TENANT, "later").await.unwrap().eta, Some(START_MS + DAY_MS + 2_030));
+}
+
+async fn an_eta_knows_who_else_the_sender_serves(ledger: TestLedger) {
+    let store = ledger.store();
+    let sender = sender(store, rate(20)).await;
+    planned(store, broadcast("long", 0..300)).await;
+    planned(store, broadcast("short", 300..400)).await;
+    planned(store, with(send("urgent", 500), json!({"priority": "urgent"}))).await;
+    let eta = async |id: &str| store.broadcast(TENANT, id).await.unwrap().eta.unwrap() - START_MS;
+    let messages = |count: i64| count * 50_750 / 1_000;
+    assert_eq!(eta("short").await, messages(100 + 100 + 1), "in turns with the long one, after the urgent");
+    assert_eq!(eta("long").await, messages(300 + 100 + 1));
+    let forecast = async |priority, count| store.forecast(sender.id, priority, count, 0).await.unwrap();
+    assert_eq!(forecast(Priority::Bulk, 10).await.ahead, 1 + 10 + 10);
+    assert_eq!(forecast(Priority::Normal, 10).await.ends_at, Some(START_MS + messages(11)));
+    store.pause_broadcast(TENANT, "long").await.unwrap();
+    assert_eq!(eta("short").await, messages(101), "what is paused shares nothing");
 }
 
 async fn an_export_has_every_recipient_once(ledger: TestLedger) {

@@ -20,6 +20,7 @@ mod pace;
 mod people;
 mod planning;
 mod receipts;
+mod reminders;
 mod repair;
 mod schedules;
 mod senders;

@@ -21,6 +21,8 @@ on_both_ledgers!(
     blocked_recipients_are_skipped,
     those_who_opted_out_are_skipped_by_marketing_alone,
     recipients_without_a_value_are_skipped,
+    recipients_whose_value_is_none_of_its_kind_are_skipped,
+    dates_and_amounts_are_written_in_the_templates_language,
     messages_of_a_disabled_template_are_skipped,
     a_group_is_its_members_when_the_job_came,
     planning_goes_on_where_another_process_stopped,
@@ -95,6 +97,48 @@ async fn put_template(store: &kabar_store::Store, category: &str, status: &str) 
     let template = json!({"name": "departure", "language": "id", "category": category, "status": status,
         "components": [{"type": "BODY", "text": "Halo"}]});
     store.put_template(TENANT, &Template::parse(template).unwrap()).await.unwrap();
+}
+
+async fn recipients_whose_value_is_none_of_its_kind_are_skipped(ledger: TestLedger) {
+    let store = ledger.store();
+    let sender = sender(store, rate(20)).await;
+    let recipients = json!([{"to": phone(1), "params": {"due": "2026-12-12"}}, {"to": phone(2), "params": {"due": "soon"}},
+        {"to": phone(3)}]);
+    let job_id = planned(store, named("b", &recipients, json!([{"date": "{due}"}]))).await;
+    assert_eq!(states(store, job_id).await, [Queued, Skipped, Skipped]);
+    let reasons = reasons(store, job_id).await;
+    assert_eq!(reasons[1..], [Some("invalid_parameter".to_owned()), Some("missing_parameter".to_owned())]);
+    let courier = Courier::of(store).await;
+    let claimed = courier.claim(&sender).await;
+    let contents = store.job_contents(&[job_id]).await.unwrap();
+    let fields = serde_json::from_str(claimed[0].fields.as_deref().unwrap()).unwrap();
+    let said = contents[0].1.content.for_recipient(&fields).unwrap();
+    assert_eq!(serde_json::to_value(&said).unwrap()["template"]["params"], json!(["12 Des 2026"]));
+    assert_adds_up(store).await;
+}
+
+async fn dates_and_amounts_are_written_in_the_templates_language(ledger: TestLedger) {
+    let store = ledger.store();
+    sender(store, rate(20)).await;
+    let said = async |job: serde_json::Value| {
+        let job_id = planned(store, job).await;
+        let contents = store.job_contents(&[job_id]).await.unwrap();
+        assert!(!contents[0].1.has_fields);
+        serde_json::to_value(&*contents[0].1.content).unwrap()["template"]["params"].clone()
+    };
+    let money = json!({"money": {"amount": "2500000", "currency": "IDR"}});
+    let of = |params| json!({"content": template(params)});
+    assert_eq!(said(with(send("s", 0), of(json!([money, "{x}"])))).await, json!(["Rp 2.500.000", "{x}"]));
+    let everybody = with(broadcast("b", 0..2), of(json!([money, "{{x}}"])));
+    assert_eq!(said(everybody).await, json!(["Rp 2.500.000", "{x}"]));
+    let reminder = json!({"type": "reminder", "id": "r", "to": phone(1), "due": "2026-12-12",
+        "content": template(json!([{"date": "{due}"}, "{due}"]))});
+    assert_eq!(said(reminder).await, json!(["12 Des 2026", "{due}"]));
+    let recipients = json!([{"to": phone(1), "params": {"total": money}}]);
+    let job_id = planned(store, named("own", &recipients, json!(["{total}"]))).await;
+    assert_eq!(states(store, job_id).await, [Queued]);
+    let audience = raw_texts(&ledger, "select fields from message_fields").await;
+    assert!(audience.iter().any(|fields| fields.contains("Rp 2.500.000")), "{audience:?}");
 }
 
 async fn recipients_without_a_value_are_skipped(ledger: TestLedger) {

@@ -515,7 +515,7 @@ async fn a_template_change_is_noted(ledger: TestLedger) {
             status: "DISABLED".to_owned(),
         })
     };
-    let status = async || store.find_template(TENANT, "departure", "id").await.unwrap().unwrap().template.status;
+    let status = async || store.find_template(TENANT, "", "departure", "id").await.unwrap().unwrap().template.status;
     report(store, vec![change("another account")]).await;
     assert_eq!(status().await, "APPROVED");
     let applied = report(store, vec![change(&sender.account)]).await;

@@ -1,8 +1,8 @@
 //! Schedules: each tick once.
 
 use chrono_tz::Tz;
-use kabar_domain::{job::Door, message::MessageState};
-use kabar_store::{DeadLetterFilter, Schedule, StoreError};
+use kabar_domain::{job::Door, message::MessageState, schedule::Missed};
+use kabar_store::{DeadLetterFilter, NewSchedule, Schedule, StoreError};
 use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
 use serde_json::json;
 
@@ -15,6 +15,9 @@ on_both_ledgers!(
     schedules_are_kept_until_removed,
     what_cannot_be_scheduled_is_refused,
     a_tick_that_cannot_be_enqueued_is_a_dead_letter,
+    missed_ticks_are_skipped_or_caught_up_with_as_the_schedule_says,
+    a_paused_schedule_rests_and_goes_on_from_now,
+    the_next_firings_are_told_by_the_clocks_of_the_zone,
 );
 
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -24,7 +27,79 @@ async fn daily(ledger: &TestLedger) -> Schedule {
     let mut job = send("rent", 1);
     job["id"] = json!("rent");
     let store = ledger.store();
-    store.add_schedule(TENANT, "0 9 * * *", Tz::Asia__Jakarta, &job, Door::default()).await.unwrap()
+    let new = NewSchedule { cron: "0 9 * * *", timezone: Tz::Asia__Jakarta, job: &job, missed: Missed::default() };
+    store.add_schedule(TENANT, &new, Door::default()).await.unwrap()
+}
+
+/// The same, of which missed ticks end by `missed`.
+async fn daily_with(ledger: &TestLedger, missed: &str) -> Schedule {
+    let job = with(send("rent", 1), json!({"id": "rent"}));
+    let missed = missed.parse().unwrap();
+    let new = NewSchedule { cron: "0 9 * * *", timezone: Tz::Asia__Jakarta, job: &job, missed };
+    ledger.store().add_schedule(TENANT, &new, Door::default()).await.unwrap()
+}
+
+/// Fires what is due until nothing is; the jobs' ids.
+async fn fire_all(store: &kabar_store::Store) -> Vec<String> {
+    let mut fired = Vec::new();
+    loop {
+        let due = store.due_schedules(store.now_ms(), 10).await.unwrap();
+        if due.is_empty() {
+            return fired;
+        }
+        for schedule in due {
+            fired.extend(store.fire_schedule(&schedule, Door::default()).await.unwrap().map(|id| id.to_string()));
+        }
+    }
+}
+
+async fn missed_ticks_are_skipped_or_caught_up_with_as_the_schedule_says(ledger: TestLedger) {
+    let store = ledger.store();
+    sender(store, rate(20)).await;
+    let skipping = daily_with(&ledger, "skip").await;
+    ledger.clock().advance_ms(5 * DAY_MS);
+    assert!(fire_all(store).await.is_empty(), "nobody was there at nine");
+    ledger.clock().advance_ms(2 * HOUR_MS + MINUTE_MS);
+    assert_eq!(fire_all(store).await, ["rent:20261206T0900"], "a minute late is in time");
+    store.remove_schedule(skipping.id).await.unwrap();
+
+    let catching_up = daily_with(&ledger, "catch_up:3").await;
+    assert_eq!(catching_up.missed.to_string(), "catch_up:3");
+    ledger.clock().advance_ms(5 * DAY_MS);
+    assert_eq!(fire_all(store).await, ["rent:20261209T0900", "rent:20261210T0900", "rent:20261211T0900"]);
+    assert_eq!(plan_all(store).await, 4);
+}
+
+async fn a_paused_schedule_rests_and_goes_on_from_now(ledger: TestLedger) {
+    let store = ledger.store();
+    sender(store, rate(20)).await;
+    let schedule = daily_with(&ledger, "catch_up:10").await;
+    ledger.clock().advance_ms(2 * HOUR_MS);
+    let due = store.due_schedules(store.now_ms(), 10).await.unwrap().remove(0);
+    assert_eq!(
+        (store.pause_schedule(schedule.id).await.unwrap(), store.pause_schedule(schedule.id).await.unwrap()),
+        (true, false)
+    );
+    assert_eq!(store.fire_schedule(&due, Door::default()).await.unwrap(), None, "the pause came first");
+    ledger.clock().advance_ms(3 * DAY_MS);
+    assert!(fire_all(store).await.is_empty());
+    let paused = store.schedule(schedule.id).await.unwrap();
+    assert_eq!(paused.paused_at, Some(START_MS + 2 * HOUR_MS));
+    assert!(store.resume_schedule(schedule.id).await.unwrap() && !store.resume_schedule(schedule.id).await.unwrap());
+    assert!(fire_all(store).await.is_empty(), "what fell due meanwhile never fires");
+    ledger.clock().advance_ms(DAY_MS);
+    assert_eq!(fire_all(store).await, ["rent:20261205T0900"]);
+    assert!(matches!(store.pause_schedule(99).await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.resume_schedule(99).await, Err(StoreError::NotFound { .. })));
+}
+
+async fn the_next_firings_are_told_by_the_clocks_of_the_zone(ledger: TestLedger) {
+    let schedule = daily(&ledger).await;
+    let next: Vec<_> = schedule.upcoming(10, START_MS).unwrap().iter().map(chrono::DateTime::to_rfc3339).collect();
+    assert_eq!(
+        (next.len(), next[0].as_str(), next[9].as_str()),
+        (10, "2026-12-01T09:00:00+07:00", "2026-12-10T09:00:00+07:00")
+    );
 }
 
 async fn a_tick_fires_once(ledger: TestLedger) {
@@ -90,7 +165,14 @@ async fn schedules_are_kept_until_removed(ledger: TestLedger) {
 async fn what_cannot_be_scheduled_is_refused(ledger: TestLedger) {
     let store = ledger.store();
     let add = async |cron: &str, job: serde_json::Value| {
-        let error = store.add_schedule(TENANT, cron, Tz::UTC, &job, Door::default()).await.unwrap_err();
+        let error = store
+            .add_schedule(
+                TENANT,
+                &NewSchedule { cron, timezone: Tz::UTC, job: &job, missed: Missed::Coalesce },
+                Door::default(),
+            )
+            .await
+            .unwrap_err();
         assert!(matches!(error, StoreError::Refused(_)), "{error}");
         error.to_string()
     };

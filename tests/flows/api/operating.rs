@@ -10,6 +10,7 @@ use crate::support::{WITHIN, broadcast, send};
 
 on_both_ledgers!(
     a_broadcast_is_seen_paused_resumed_and_cancelled,
+    a_preview_says_what_a_broadcast_would_come_to,
     a_paid_reminder_ends,
     people_are_seen_blocked_and_unblocked,
     lists_are_given_a_page_at_a_time,
@@ -45,6 +46,20 @@ async fn a_broadcast_is_seen_paused_resumed_and_cancelled(api: Api) {
     assert_problem(&api.post(&key, "/v1/broadcasts/dep/pause", &json!({})).await, 409, "not-possible");
     assert_problem(&api.post(&key, "/v1/broadcasts/none/pause", &json!({})).await, 404, "not-found");
     assert_eq!(api.get(&key, "/v1/broadcasts").await.json()["data"][0]["id"], "dep");
+}
+
+async fn a_preview_says_what_a_broadcast_would_come_to(api: Api) {
+    let key = api.key(&[Scope::Enqueue, Scope::Read]).await;
+    let content = json!({"template": {"name": "departure", "language": "id", "params": ["{name}"]}});
+    let people = json!([{"to": phone(1), "name": "Siti"}, {"to": phone(2)}, {"to": phone(1), "name": "Siti"}]);
+    let job = json!({"type": "broadcast", "id": "seen", "audience": {"recipients": people}, "content": content});
+    let preview = api.post(&key, "/v1/broadcasts:preview", &job).await;
+    assert_eq!(preview.status, 200, "{}", preview.body);
+    let preview = preview.json();
+    let counts = ["audience", "repeated", "missing_parameter", "to_send"].map(|name| preview[name].clone());
+    assert_eq!(counts, [json!(2), json!(1), json!(1), json!(1)], "{preview}");
+    assert_problem(&api.get(&key, "/v1/broadcasts/seen").await, 404, "not-found");
+    assert_problem(&api.post(&key, "/v1/broadcasts:preview", &send("x", 1)).await, 422, "invalid");
 }
 
 async fn a_paid_reminder_ends(api: Api) {

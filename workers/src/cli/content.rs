@@ -14,7 +14,8 @@ pub(crate) struct TemplateOptions {
     #[arg(long, value_name = "L", requires = "template")]
     language: Option<String>,
     /// Value of a template's parameter, by its number or name (1=Siti, nama=Siti); without K= the next in order.
-    /// May be given several times. A value that holds = needs its K=
+    /// May be given several times. A value that holds = needs its K=. A date, time, number or amount of money as JSON
+    /// is written in the template's language: '{"date": "2026-12-12"}', '{"money": {"amount": "2500000", "currency": "IDR"}}'
     #[arg(long, value_name = "K=V", requires = "template", allow_hyphen_values = true)]
     param: Vec<String>,
     /// Text for a template's header
@@ -54,24 +55,24 @@ impl TemplateOptions {
 }
 
 /// Values in order as a list, values by number or name as an object.
-fn params(typed: &[String]) -> anyhow::Result<Value> {
+pub(crate) fn params(typed: &[String]) -> anyhow::Result<Value> {
     let mut plain = Vec::new();
     let mut keyed = Map::new();
     for text in typed {
         match text.split_once('=').filter(|(key, _)| is_key(key)) {
             Some((key, value)) => {
-                if keyed.insert(key.to_owned(), value.into()).is_some() {
+                if keyed.insert(key.to_owned(), value_of(value)).is_some() {
                     bail!("--param {key}=… is given twice: give each parameter once");
                 }
             }
-            None => plain.push(Value::from(text.as_str())),
+            None => plain.push(value_of(text)),
         }
     }
     if keyed.is_empty() {
         return Ok(Value::Array(plain));
     }
-    if let Some(first) = plain.first().and_then(Value::as_str) {
-        bail!("--param {first:?} has no K= while others have: give every parameter its number or name");
+    if let Some(first) = plain.first() {
+        bail!("--param {first} has no K= while others have: give every parameter its number or name");
     }
     let numbers: Vec<usize> = keyed.keys().filter_map(|key| key.parse().ok()).collect();
     if !numbers.is_empty() && numbers.len() < keyed.len() {
@@ -81,6 +82,14 @@ fn params(typed: &[String]) -> anyhow::Result<Value> {
         bail!("--param {missing}=… is missing: number the parameters 1, 2, 3 without a gap");
     }
     Ok(Value::Object(keyed))
+}
+
+/// A text, or a typed value where it is a JSON object with the shape of one; `{name}` is none.
+fn value_of(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) if !object.is_empty() => Value::Object(object),
+        _ => text.into(),
+    }
 }
 
 /// Whether this stands for a parameter: a number, or a name of letters, digits and `_`.
@@ -114,6 +123,9 @@ mod tests {
         assert_eq!(read(&["nama=Siti", "total_2="]).unwrap(), json!({"nama": "Siti", "total_2": ""}));
         assert_eq!(read(&["https://x.example/?a=b"]).unwrap(), json!(["https://x.example/?a=b"]));
         assert_eq!(read(&[]).unwrap(), json!([]));
+        let typed = read(&["{name}", r#"{"date": "{due}"}"#, "{}", "7"]).unwrap();
+        assert_eq!(typed, json!(["{name}", {"date": "{due}"}, "{}", "7"]));
+        assert_eq!(read(&[r#"due={"date": "2026-12-12"}"#]).unwrap(), json!({"due": {"date": "2026-12-12"}}));
     }
 
     #[test]

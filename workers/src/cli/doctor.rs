@@ -1,7 +1,7 @@
 //! `kabar doctor`: what is in order, what is not, and what to do about it.
 
 use clap::Args;
-use kabar_providers::{Access, Providers, Token};
+use kabar_providers::Providers;
 use kabar_queue::Line;
 use kabar_settings::Settings;
 use kabar_store::{DEFAULT_TENANT, Sender, Store, StoreError};
@@ -213,14 +213,7 @@ async fn check_senders(findings: &mut Findings, settings: &Settings, store: &Sto
 
 async fn check_credentials(findings: &mut Findings, providers: &Providers, sender: &Sender) {
     let what = format!("sender {}", sender.name);
-    let access = Access {
-        provider: sender.provider,
-        address: sender.address.clone(),
-        token: Token::new(sender.token()),
-        api_base: sender.api_base.clone(),
-        api_version: sender.api_version.clone(),
-    };
-    match providers.check(&access).await {
+    match providers.check(&context::access_of(sender)).await {
         Ok(number) => {
             let facts = [("", number.display_number), ("", number.verified_name), ("quality ", number.quality)];
             let facts: Vec<String> =

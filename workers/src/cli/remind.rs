@@ -1,21 +1,34 @@
 //! `kabar remind`: messages tied to a due date.
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{NaiveDate, Utc};
 use chrono_tz::Tz;
 use clap::{ArgGroup, Args};
 use kabar_domain::{
+    content::Content,
     job::{DEFAULT_SENDER, Job, ReminderJob},
-    reminder::{DaysBefore, PlannedReminder, plan},
+    reminder::DaysBefore,
+    template::Template,
 };
+use kabar_store::{DEFAULT_TENANT, StoreError};
 use serde_json::json;
 
-use super::{Common, content::TemplateOptions, enqueue, ledger::Ledger, output};
-use crate::admission;
+use super::{
+    Common,
+    content::TemplateOptions,
+    enqueue,
+    ledger::Ledger,
+    output::{self, Table},
+};
+use crate::{
+    admission,
+    preview::{PreviewedMessage, ReminderPreview},
+};
 
 /// Remind one person of a due date
 ///
 /// One message goes out for each offset before the due date, at a local time. Prints the reminder's id; on standard error
-/// it says what will be sent when. Once it is paid: `kabar reminder paid ID`, and nothing more is sent.
+/// it says what will be sent when. Once it is paid: `kabar reminder paid ID`, and nothing more is sent. When the due date
+/// changes: `kabar reminder move ID --due DATE`. In a date, {due} is the due day: --param '{"date": "{due}"}'.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").args(["template"]).required(true)), after_help = "Example:
   kabar remind --to +628123456789 --template payment_reminder --language id --param Siti \\
@@ -44,9 +57,13 @@ pub(crate) struct RemindArgs {
     /// An id of your own, such as the invoice's [default: made]
     #[arg(long)]
     id: Option<String>,
+    /// Only say what would be sent when
+    #[arg(long)]
+    dry_run: bool,
 }
 
-fn date(text: &str) -> Result<NaiveDate, String> {
+/// Reads a day that was typed.
+pub(crate) fn date(text: &str) -> Result<NaiveDate, String> {
     text.parse().map_err(|_| "write it as 2026-12-12".to_owned())
 }
 
@@ -72,34 +89,60 @@ pub(crate) async fn run(arguments: RemindArgs, common: &Common) -> anyhow::Resul
         "content": content,
     });
     let job = enqueue::read(&ledger, job).await?;
-    enqueue::enqueue(&ledger, &job).await?;
     let Job::Reminder(reminder) = &job else { anyhow::bail!("this is no reminder") };
-    announce(reminder);
+    let preview = ReminderPreview::of(reminder, template_of(&ledger, reminder).await?.as_ref(), Utc::now());
+    if arguments.dry_run {
+        return output::show(common.json, &preview, || table(&preview));
+    }
+    if let Err(error) = enqueue::enqueue(&ledger, &job).await {
+        let known = matches!(error.downcast_ref(), Some(StoreError::DifferentJob(_)));
+        let hint = format!("to another due date, `kabar reminder move {} --due {}` moves it", job.id(), reminder.due);
+        return Err(if known { error.context(hint) } else { error });
+    }
+    announce(&preview);
     output::show(common.json, &json!({"id": job.id()}), || job.id().to_string())
 }
 
+/// The template of a reminder, if it is known.
+pub(crate) async fn template_of(ledger: &Ledger, reminder: &ReminderJob) -> anyhow::Result<Option<Template>> {
+    let Content::Template(content) = &reminder.content else { return Ok(None) };
+    let sender = ledger.store.sender(DEFAULT_TENANT, &reminder.sender).await?;
+    let known = ledger.store.find_template(DEFAULT_TENANT, &sender.account, &content.name, &content.language).await?;
+    Ok(known.map(|known| known.template))
+}
+
 /// Says what will be sent when.
-fn announce(reminder: &ReminderJob) {
-    let planned = plan(reminder.due, &reminder.before, reminder.at, reminder.timezone, Utc::now());
-    let zone = reminder.timezone;
-    if planned.is_empty() {
-        output::note(format!("warning: every offset lies in the past, in {zone}: nothing will be sent"));
+pub(crate) fn announce(preview: &ReminderPreview) {
+    if preview.messages.is_empty() {
+        output::note(format!("warning: every offset lies in the past, in {}: nothing will be sent", preview.timezone));
     }
-    for one in &planned {
-        output::note(line(one, zone));
+    for one in &preview.messages {
+        output::note(line(one));
     }
-    let past = reminder.before.len() - planned.len();
-    if past > 0 && !planned.is_empty() {
-        output::note(format!("{} in the past already and not sent", output::plural(past as u64, "offset")));
+    if preview.past > 0 && !preview.messages.is_empty() {
+        output::note(format!("{} in the past already and not sent", output::plural(preview.past as u64, "offset")));
     }
 }
 
-/// One message of a reminder, by the clocks of its zone.
-pub(crate) fn line(one: &PlannedReminder, zone: Tz) -> String {
-    let time: DateTime<Tz> = one.not_before.with_timezone(&zone);
+/// What would be sent when, and what it says.
+fn table(preview: &ReminderPreview) -> String {
+    let mut facts = Table::of_facts();
+    facts.fact("due", format!("{} ({})", preview.due, preview.timezone));
+    facts.fact("in the past", preview.past.to_string());
+    facts.fact("written", "nothing: this was a dry run");
+    let mut table = Table::new(["BEFORE", "AT", "WORTH SENDING UNTIL"]);
+    for one in &preview.messages {
+        table.row([one.before.to_string(), one.at.clone(), one.until.clone()]);
+    }
+    let text = preview.text.as_ref().map(|text| format!("\n\n{text}")).unwrap_or_default();
+    format!("{facts}\n{}{text}", table.or("nothing would be sent: every offset lies in the past"))
+}
+
+/// One message of a reminder.
+fn line(one: &PreviewedMessage) -> String {
     let days = match one.before.0 {
         0 => "on the due day".to_owned(),
         days => format!("{} before", output::plural(days.into(), "day")),
     };
-    format!("{}  {days}", time.to_rfc3339_opts(SecondsFormat::Secs, true))
+    format!("{}  {days}", one.at)
 }

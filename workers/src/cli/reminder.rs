@@ -1,16 +1,22 @@
 //! `kabar reminder`: reminders that are on their way, and taking them back.
 
+use chrono::NaiveDate;
 use clap::{Args, Subcommand};
 use kabar_domain::job::Job;
 use kabar_store::{DEFAULT_TENANT, Store};
+use serde_json::json;
 
 use super::{
-    Common,
+    Common, content,
     ledger::Ledger,
     output::{Table, number, or_dash, plural, show, time},
     page::PageArgs,
+    remind,
 };
-use crate::views::{self, EndedReminder, ReminderDetail};
+use crate::{
+    preview::ReminderPreview,
+    views::{self, EndedReminder, ReminderDetail},
+};
 
 /// Reminders that are on their way
 ///
@@ -18,6 +24,7 @@ use crate::views::{self, EndedReminder, ReminderDetail};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kabar reminder show invoice-7781
+  kabar reminder move invoice-7781 --due 2026-12-20
   kabar reminder paid invoice-7781")]
 pub(crate) struct ReminderArgs {
     #[command(subcommand)]
@@ -32,12 +39,32 @@ enum Command {
     /// What a reminder has sent, and what it will send when
     #[command(after_help = "Example:\n  kabar reminder show invoice-7781")]
     Show(Id),
+    /// Move a reminder to another due date
+    ///
+    /// What has not left is taken back, and each offset that lies ahead of the new date gets a message, also where the one
+    /// before the old date was sent. A date that is given as '{"date": "{due}"}' follows by itself; whatever else names
+    /// the old date needs new values.
+    #[command(after_help = "Example:\n  kabar reminder move invoice-7781 --due 2026-12-20")]
+    Move(MoveArgs),
     /// It was paid: nothing more of the reminder is sent
     #[command(after_help = "Example:\n  kabar reminder paid invoice-7781")]
     Paid(Id),
     /// Take a reminder back: nothing more of it is sent
     #[command(after_help = "Example:\n  kabar reminder cancel invoice-7781")]
     Cancel(Id),
+}
+
+/// A reminder and its new due date.
+#[derive(Debug, Args)]
+struct MoveArgs {
+    /// The reminder's id
+    id: String,
+    /// The day that it is about from now on
+    #[arg(long, value_name = "DATE", value_parser = super::remind::date)]
+    due: NaiveDate,
+    /// Values that take the place of all of its template's, as with `kabar remind`
+    #[arg(long, value_name = "K=V", allow_hyphen_values = true)]
+    param: Vec<String>,
 }
 
 /// A reminder.
@@ -53,6 +80,7 @@ pub(crate) async fn run(arguments: ReminderArgs, common: &Common) -> anyhow::Res
     match arguments.command {
         Command::List(page) => list(store, &page, json).await,
         Command::Show(Id { id }) => show_one(store, &id, json).await,
+        Command::Move(arguments) => move_to(&ledger, arguments, json).await,
         Command::Paid(Id { id }) => end(&EndedReminder::paid(store, DEFAULT_TENANT, &id).await?, &id, json),
         Command::Cancel(Id { id }) => end(&EndedReminder::cancelled(store, DEFAULT_TENANT, &id).await?, &id, json),
     }
@@ -60,6 +88,18 @@ pub(crate) async fn run(arguments: ReminderArgs, common: &Common) -> anyhow::Res
 
 fn end(ended: &EndedReminder, id: &str, json: bool) -> anyhow::Result<()> {
     show(json, ended, || format!("reminder {id} is {}; {} taken back", ended.reason, plural(ended.messages, "message")))
+}
+
+async fn move_to(ledger: &Ledger, arguments: MoveArgs, json: bool) -> anyhow::Result<()> {
+    let MoveArgs { id, due, param } = arguments;
+    let params = if param.is_empty() { None } else { Some(serde_json::from_value(content::params(&param)?)?) };
+    let moved = ledger.store.move_reminder(DEFAULT_TENANT, &id, due, params).await?;
+    let template = remind::template_of(ledger, &moved.reminder).await?;
+    let preview = ReminderPreview::of_plan(&moved.reminder, &moved.planned, template.as_ref());
+    remind::announce(&preview);
+    show(json, &json!({"id": id, "taken_back": moved.cancelled, "preview": preview}), || {
+        format!("reminder {id} is due on {due} now; {} taken back", plural(moved.cancelled, "message"))
+    })
 }
 
 async fn list(store: &Store, page: &PageArgs, json: bool) -> anyhow::Result<()> {
@@ -95,8 +135,10 @@ async fn show_one(store: &Store, id: &str, json: bool) -> anyhow::Result<()> {
         facts.fact("state", &reminder.state);
         let mut table = Table::new(["MESSAGE", "BEFORE", "STATE", "NOT BEFORE", "REASON"]);
         for one in &reminder.messages {
+            let earlier = if one.for_earlier_due_date { " (of an earlier due date)" } else { "" };
+            let at = one.local_time.clone().unwrap_or_else(|| time(one.due_at.0));
             let reason = or_dash(one.reason.as_deref());
-            table.row([one.id.to_string(), one.before.clone(), one.state.0.to_string(), time(one.due_at.0), reason]);
+            table.row([one.id.to_string(), format!("{}{earlier}", one.before), one.state.0.to_string(), at, reason]);
         }
         let planned = reminder.state != "accepted";
         let none = if planned { "nothing of it is to be sent" } else { "its messages are not planned yet" };

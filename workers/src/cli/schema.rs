@@ -64,7 +64,8 @@ mod tests {
 
     fn examples() -> Vec<Value> {
         let template = json!({"template": {"name": "payment_reminder", "language": "id",
-            "params": ["Siti", "Paket Hemat", "12 Des 2026", "2.500.000", "Budi", "+62811000111"]}});
+            "params": ["Siti", "Paket Hemat", {"date": "2026-12-12"}, {"money": {"amount": "2500000", "currency": "IDR"}},
+                "Budi", "+62811000111"]}});
         vec![
             json!({"type": "send", "id": "invoice-7781-d3", "sender": "default", "to": "+628123456789",
                 "content": template, "priority": "urgent", "send_at": null, "expires_at": "2026-12-12T00:00:00Z",

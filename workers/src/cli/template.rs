@@ -4,16 +4,19 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use kabar_domain::template::Template;
-use kabar_store::{DEFAULT_TENANT, Store, StoredTemplate};
+use kabar_domain::{
+    job::DEFAULT_SENDER,
+    template::{Parameter, Place, Template},
+};
+use kabar_store::{DEFAULT_TENANT, StatusChange, Store, StoredTemplate};
 use serde_json::{Value, json};
 
 use super::{
     Common,
     ledger::Ledger,
-    output::{self, Table, or_dash, show, time},
+    output::{self, Table, or_dash, plural, show, time},
 };
-use crate::views;
+use crate::{context::open_providers, templates, views};
 
 /// Message forms that a provider approved
 ///
@@ -40,6 +43,13 @@ enum Command {
         #[arg(value_name = "FILE.json")]
         file: PathBuf,
     },
+    /// Take over the provider's list: what is new, what changed, and what is gone
+    #[command(after_help = "Example:\n  kabar template sync --sender default")]
+    Sync {
+        /// The sender whose business account is asked; it needs an account id (`kabar sender set NAME --account-id ID`)
+        #[arg(long, value_name = "NAME", default_value = DEFAULT_SENDER)]
+        sender: String,
+    },
     /// The templates that are known
     #[command(after_help = "Example:\n  kabar template list")]
     List,
@@ -60,6 +70,7 @@ pub(crate) async fn run(arguments: TemplateArgs, common: &Common) -> anyhow::Res
             let templates = read(&text).with_context(|| format!("file {}", file.display()))?;
             add(store, &templates, json).await
         }
+        Command::Sync { sender } => sync(&ledger, &sender, json).await,
         Command::List => list(store, json).await,
         Command::Show { name } => show_one(store, &name, json).await,
     }
@@ -101,10 +112,32 @@ async fn add(store: &Store, templates: &[Template], json: bool) -> anyhow::Resul
     })
 }
 
+async fn sync(ledger: &Ledger, sender: &str, json: bool) -> anyhow::Result<()> {
+    let sender = ledger.store.sender(DEFAULT_TENANT, sender).await?;
+    let synced = templates::sync(&ledger.store, &open_providers(&ledger.settings)?, &sender).await?;
+    for problem in &synced.unreadable {
+        output::note(format!("left out: {problem}"));
+    }
+    show(json, &synced, || {
+        let found = &synced.templates;
+        let line = |change: &StatusChange| {
+            let StatusChange { name, language, from, to } = change;
+            match from {
+                None => format!("new      {name} ({language}), {to}"),
+                Some(from) if from == to => format!("changed  {name} ({language}), {to} as before"),
+                Some(from) => format!("changed  {name} ({language}), {from} before, now {to}"),
+            }
+        };
+        let lines = found.added.iter().chain(&found.changed).chain(&found.gone).map(line);
+        let total = format!("{} listed by the account {}", plural(found.listed as u64, "template"), synced.account);
+        lines.chain([total]).collect::<Vec<_>>().join("\n")
+    })
+}
+
 async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
     let templates = store.templates(DEFAULT_TENANT).await?;
     show(json, &templates.iter().map(views::Template::from).collect::<Vec<_>>(), || {
-        let mut table = Table::new(["NAME", "LANGUAGE", "CATEGORY", "STATUS", "CHANGED"]);
+        let mut table = Table::new(["NAME", "LANGUAGE", "CATEGORY", "STATUS", "PARAMETERS", "ACCOUNT", "CHANGED"]);
         for one in &templates {
             let template = &one.template;
             table.row([
@@ -112,10 +145,14 @@ async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
                 template.language.clone(),
                 or_dash(Some(&template.category)),
                 template.status.clone(),
+                template.parameters().len().to_string(),
+                or_dash(Some(&one.account)),
                 time(one.updated_at),
             ]);
         }
-        table.or("no template yet: `kabar template add FILE.json` adds one")
+        table.or(
+            "no template yet: `kabar template sync` takes over the provider's, `kabar template add FILE.json` adds one",
+        )
     })
 }
 
@@ -135,6 +172,9 @@ fn facts(stored: &StoredTemplate) -> String {
     table.fact("language", &template.language);
     table.fact("category", or_dash(Some(&template.category)));
     table.fact("status", &template.status);
+    if let Some(reason) = template.rejected_reason.as_deref().filter(|reason| *reason != "NONE") {
+        table.fact("rejected for", reason);
+    }
     if stored.paused_until > 0 {
         table.fact("paused until", time(stored.paused_until));
     }
@@ -144,8 +184,28 @@ fn facts(stored: &StoredTemplate) -> String {
         let shown = text("text").or(text("format")).map_or_else(|| component.to_string(), str::to_owned);
         table.fact(&kind, shown);
     }
+    for parameter in template.parameters() {
+        table.fact(&label(&parameter), described(&parameter));
+    }
+    table.fact("account", or_dash(Some(&stored.account)));
     table.fact("changed", time(stored.updated_at));
     table.to_string()
+}
+
+fn label(parameter: &Parameter) -> String {
+    match parameter.place {
+        Place::Body => format!("param {}", parameter.name),
+        Place::Header if parameter.kind == "text" => format!("header {}", parameter.name),
+        Place::Header => "header".to_owned(),
+        Place::Button => format!("button {}", parameter.name),
+    }
+}
+
+fn described(parameter: &Parameter) -> String {
+    let Parameter { kind, required, example, .. } = parameter;
+    let optional = if *required { "" } else { ", may be left out" };
+    let example = example.as_ref().map(|example| format!(", such as {example}")).unwrap_or_default();
+    format!("{kind}{optional}{example}")
 }
 
 #[cfg(test)]

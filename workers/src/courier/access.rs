@@ -5,8 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kabar_providers::{Access, Token};
+use kabar_providers::Access;
 use kabar_store::{Store, StoreResult};
+
+use crate::context::access_of;
 
 /// How long what was read holds.
 const FRESH_FOR: Duration = Duration::from_secs(2);
@@ -24,13 +26,7 @@ impl KeptAccess {
             return Ok(access.clone());
         }
         let sender = store.sender_by_id(sender_id).await?;
-        let access = Arc::new(Access {
-            provider: sender.provider,
-            address: sender.address.clone(),
-            token: Token::new(sender.token()),
-            api_base: sender.api_base.clone(),
-            api_version: sender.api_version.clone(),
-        });
+        let access = Arc::new(access_of(&sender));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), access.clone()));
         Ok(access)
     }

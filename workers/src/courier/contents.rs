@@ -46,7 +46,9 @@ impl Contents {
             kept.clear();
         }
         for (id, content) in read {
-            kept.insert(id, content.clone());
+            if content.for_many {
+                kept.insert(id, content.clone());
+            }
             found.insert(id, content);
         }
         Ok(found)

@@ -1,11 +1,16 @@
 //! Messages tied to a due date.
 
-use kabar_domain::job::{Job, ReminderJob};
+use chrono::DateTime;
+use kabar_domain::{
+    job::{Job, ReminderJob},
+    reminder::Part,
+};
 use kabar_store::{JobSummary, MessageSummary, Store, StoreResult, TenantId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{State, Timestamp};
+use crate::preview;
 
 /// Messages tied to a due date, as lists show them.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -57,21 +62,25 @@ pub(crate) struct ReminderDetail {
     pub(crate) state: String,
     /// When it was enqueued.
     created_at: Timestamp,
-    /// One per offset, the earliest first.
-    pub(crate) messages: Vec<Part>,
+    /// One per offset, the earliest first; also those for a due date before it was moved.
+    pub(crate) messages: Vec<OfReminder>,
 }
 
 /// The message of one offset.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct Part {
+pub(crate) struct OfReminder {
     /// The message.
     pub(crate) id: i64,
     /// How long before the due date, such as `3d`.
     pub(crate) before: String,
+    /// Whether it was planned for a due date that has been moved since.
+    pub(crate) for_earlier_due_date: bool,
     /// Where it is in its life.
     pub(crate) state: State,
     /// Why.
     pub(crate) reason: Option<String>,
+    /// Not to be sent before, by the clocks of the reminder's zone.
+    pub(crate) local_time: Option<String>,
     /// Not to be sent before.
     pub(crate) due_at: Timestamp,
     /// Not to be sent from then on.
@@ -81,23 +90,30 @@ pub(crate) struct Part {
 impl ReminderDetail {
     /// The reminder with this id; none where the job of the id is no reminder.
     pub(crate) async fn read(store: &Store, tenant: TenantId, id: &str) -> StoreResult<Option<Self>> {
-        /// A reminder has at most 20 offsets.
-        const ALL: u32 = 100;
+        /// A reminder has at most 20 offsets, as often as it was moved.
+        const ALL: u32 = 1_000;
         let (job_id, summary) = store.job_summary(tenant, id, Some("reminder")).await?;
         let Job::Reminder(job) = store.job(job_id).await? else { return Ok(None) };
         let mut messages = store.messages_of_job(job_id, 0, ALL).await?;
-        messages.sort_by_key(|message| std::cmp::Reverse(message.part));
+        messages.sort_by_key(|message| (message.due_at, message.part));
         Ok(Some(Self::new(&summary, &job, &messages)))
     }
 
     fn new(summary: &JobSummary, job: &ReminderJob, messages: &[MessageSummary]) -> Self {
-        let part = |message: &MessageSummary| Part {
-            id: message.id,
-            before: format!("{}d", message.part),
-            state: State(message.state),
-            reason: message.reason.clone(),
-            due_at: Timestamp(message.due_at),
-            expires_at: message.expires_at.map(Timestamp),
+        let moves = messages.iter().map(|one| Part::of(one.part).moves).max().unwrap_or_default();
+        let of_reminder = |message: &MessageSummary| {
+            let part = Part::of(message.part);
+            let due_at = DateTime::from_timestamp_millis(message.due_at);
+            OfReminder {
+                id: message.id,
+                before: part.before.to_string(),
+                for_earlier_due_date: part.moves < moves,
+                state: State(message.state),
+                reason: message.reason.clone(),
+                local_time: due_at.map(|at| preview::local(at, job.timezone)),
+                due_at: Timestamp(message.due_at),
+                expires_at: message.expires_at.map(Timestamp),
+            }
         };
         Self {
             id: summary.id.clone(),
@@ -107,7 +123,7 @@ impl ReminderDetail {
             sender: job.sender.clone(),
             state: summary.state.clone(),
             created_at: Timestamp(summary.created_at),
-            messages: messages.iter().map(part).collect(),
+            messages: messages.iter().map(of_reminder).collect(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A cron expression that enqueues a job.
 
+use chrono::SecondsFormat;
+use kabar_store::StoreResult;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -17,24 +19,39 @@ pub(crate) struct Schedule {
     /// The job as it was given; an `id` in it begins the ids of the jobs.
     #[schema(value_type = Object)]
     job: Value,
-    /// When it next falls due.
-    next_at: Timestamp,
+    /// `active` or `paused`.
+    #[schema(value_type = String)]
+    state: &'static str,
+    /// What becomes of ticks that were missed: `skip`, `coalesce` or `catch_up:N`.
+    missed: String,
+    /// When it next falls due; null while it is paused.
+    next_at: Option<Timestamp>,
     /// The local time of that tick, as it ends the job's id.
     next_tick: String,
+    /// The next firings by the clocks of its zone; while it is paused, those that would be.
+    pub(crate) next: Vec<String>,
     /// When it was added.
     created_at: Timestamp,
 }
 
-impl From<&kabar_store::Schedule> for Schedule {
-    fn from(schedule: &kabar_store::Schedule) -> Self {
-        Self {
+/// How many of the next firings are shown.
+const UPCOMING: usize = 10;
+
+impl Schedule {
+    /// A schedule with what it will do after `now`, in Unix milliseconds.
+    pub(crate) fn new(schedule: &kabar_store::Schedule, now: i64) -> StoreResult<Self> {
+        let next = schedule.upcoming(UPCOMING, now)?;
+        Ok(Self {
             id: schedule.id.to_string(),
             cron: schedule.cron.clone(),
             timezone: schedule.timezone.clone(),
             job: schedule.job.clone(),
-            next_at: Timestamp(schedule.next_at),
+            state: if schedule.paused_at.is_some() { "paused" } else { "active" },
+            missed: schedule.missed.to_string(),
+            next_at: schedule.paused_at.is_none().then_some(Timestamp(schedule.next_at)),
             next_tick: schedule.next_tick.clone(),
+            next: next.into_iter().map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)).collect(),
             created_at: Timestamp(schedule.created_at),
-        }
+        })
     }
 }

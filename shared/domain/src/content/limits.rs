@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Content, Header, Media, Params, TemplateContent};
+use super::{Content, Header, Media, ParamValue, Params, TemplateContent};
 
 /// The longest text body, in characters.
 const MAX_TEXT_CHARS: usize = 4_096;
@@ -29,10 +29,19 @@ fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Result<(), I
     Err(InvalidContent { field: field.into(), problem: problem.into() })
 }
 
-pub(super) fn check(content: &Content) -> Result<(), InvalidContent> {
+/// Whether the fields of a content were filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fields {
+    /// What takes one cannot be judged yet.
+    Open,
+    /// Everything is as it will be sent.
+    Filled,
+}
+
+pub(super) fn check(content: &Content, fields: Fields) -> Result<(), InvalidContent> {
     let kind = content.kind();
     match content {
-        Content::Template(template) => check_template(template),
+        Content::Template(template) => check_template(template, fields),
         Content::Text(text) if text.body.trim().is_empty() => invalid("text.body", "is empty; write the text"),
         Content::Text(text) => at_most("text.body", &text.body, MAX_TEXT_CHARS),
         Content::Image(media)
@@ -59,7 +68,7 @@ pub(super) fn check(content: &Content) -> Result<(), InvalidContent> {
     }
 }
 
-fn check_template(template: &TemplateContent) -> Result<(), InvalidContent> {
+fn check_template(template: &TemplateContent, fields: Fields) -> Result<(), InvalidContent> {
     if template.name.is_empty() {
         return invalid("template.name", "is empty; name the template");
     }
@@ -74,16 +83,17 @@ fn check_template(template: &TemplateContent) -> Result<(), InvalidContent> {
             "stands in the place of params, header and buttons; give one or the other",
         );
     }
+    let check_value = |field: &str, value: &ParamValue| check_value(field, value, &template.language, fields);
     let count = match &template.params {
         Params::Positional(values) => {
             for (index, value) in values.iter().enumerate() {
-                check_param(&format!("template.params[{index}]"), value)?;
+                check_value(&format!("template.params[{index}]"), value)?;
             }
             values.len()
         }
         Params::Named(values) => {
             for (name, value) in values {
-                check_param(&format!("template.params.{name}"), value)?;
+                check_value(&format!("template.params.{name}"), value)?;
             }
             values.len()
         }
@@ -95,9 +105,18 @@ fn check_template(template: &TemplateContent) -> Result<(), InvalidContent> {
         Some(Header::Image(media) | Header::Video(media) | Header::Document(media)) => {
             check_media("template.header", media)
         }
-        Some(Header::Text(text)) => check_param("template.header.text", text),
+        Some(Header::Text(value)) => check_value("template.header.text", value),
         Some(Header::Location(_)) | None => Ok(()),
     }
+}
+
+fn check_value(field: &str, value: &ParamValue, language: &str, fields: Fields) -> Result<(), InvalidContent> {
+    let typed = match value {
+        ParamValue::Text(text) => return check_param(field, text),
+        ParamValue::Typed(typed) => typed,
+    };
+    let judged = if fields == Fields::Open { typed.with_stand_ins() } else { typed.clone() };
+    ParamValue::Typed(judged).written(language).map_or_else(|error| invalid(field, error.to_string()), |_| Ok(()))
 }
 
 /// A parameter may hold no line break, tab or long run of spaces, and no more characters than a body.
@@ -169,6 +188,28 @@ mod tests {
         assert!(problem(json!({"image": {}})).contains("either id or link"));
         let buttons = json!({"interactive": {"type": "button", "action": {"buttons": [{}, {}, {}, {}]}}});
         assert!(problem(buttons).contains("4 buttons; 1 to 3"));
+    }
+
+    #[test]
+    fn dates_and_amounts_are_judged_as_far_as_they_are_known() {
+        let of = |value: Value| json!({"template": {"name": "t", "language": "id", "params": ["x", value]}});
+        let read = |value: Value| serde_json::from_value::<Content>(of(value));
+        assert!(problem(of(json!({"date": "12/12/2026"}))).starts_with("content.template.params[1]: is not a date"));
+        let currency = json!({"money": {"amount": "{total}", "currency": "Rp"}});
+        assert!(problem(of(currency)).contains("ISO 4217"));
+        let open = read(json!({"money": {"amount": "{total}", "currency": "IDR"}})).unwrap();
+        open.check().unwrap();
+        assert!(open.check_filled().unwrap_err().problem.contains("is not a number"));
+        for (shape, word) in [
+            (json!({"dat": "2026-12-12"}), "unknown variant `dat`"),
+            (json!({"money": {"amount": 2.5, "currency": "IDR"}}), "stays exact"),
+            (json!({"money": {"amount": "1"}}), "missing field `currency`"),
+            (json!({"money": {"amount": "1", "currency": "IDR", "unit": 1}}), "unknown field `unit`"),
+            (json!([1]), "must be a text"),
+        ] {
+            let error = read(shape).unwrap_err().to_string();
+            assert!(error.starts_with("[1]: ") && error.contains(word), "{error}");
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::{Audience, BroadcastJob, Job, JobId, MAX_INLINE_RECIPIENTS};
+use super::{Audience, AudienceMember, BroadcastJob, Job, JobId, MAX_INLINE_RECIPIENTS};
 use crate::{
+    content::Content,
     json,
     phone::{DefaultRegion, PhoneNumber},
     reminder::MAX_OFFSETS,
@@ -90,7 +91,12 @@ impl Job {
     }
 
     fn check(&self) -> Result<(), InvalidJob> {
-        if let Err(error) = self.content().check() {
+        let content = match self {
+            Self::Broadcast(job) => job.content.check(),
+            Self::Send(job) => job.content.check_filled(),
+            Self::Reminder(job) => job.content.due_on(job.due).check_filled(),
+        };
+        if let Err(error) = content {
             return invalid(format!("content.{}", error.field), error.problem);
         }
         match self {
@@ -108,7 +114,8 @@ impl Job {
                         list.len()
                     ),
                 ),
-                _ => Ok(()),
+                Audience::Recipients(list) => check_values(list, &job.content),
+                Audience::Group(_) | Audience::File(_) => Ok(()),
             },
             Self::Reminder(job) if job.before.is_empty() || job.before.len() > MAX_OFFSETS => {
                 invalid("before", format!("has {} offsets; 1 to {MAX_OFFSETS} are allowed", job.before.len()))
@@ -116,6 +123,26 @@ impl Job {
             Self::Send(_) | Self::Reminder(_) => Ok(()),
         }
     }
+}
+
+/// Dates and amounts of recipients' own are written in the content's language, so none may stand inside another.
+fn check_values(recipients: &[AudienceMember], content: &Content) -> Result<(), InvalidJob> {
+    let inside = content.typed_fields();
+    for (index, recipient) in recipients.iter().enumerate() {
+        for (name, value) in &recipient.params {
+            if value.as_text().is_some() {
+                continue;
+            }
+            let field = || format!("audience.recipients[{index}].params.{name}");
+            if inside.contains(name) {
+                return invalid(field(), "must be a text: the content's own date, time, number or amount takes it");
+            }
+            if let Err(error) = value.written(content.language()) {
+                return invalid(field(), error);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn read<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T, InvalidJob> {
@@ -132,7 +159,7 @@ fn read<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T, InvalidJo
 
 /// What serde says, without the value that it quotes: that may be a phone number or a message's text, and problems are
 /// logged. Names of fields, which it quotes in other problems, stay.
-fn without_values(problem: &str) -> String {
+pub(crate) fn without_values(problem: &str) -> String {
     let quotes_a_value = problem.starts_with("invalid type") || problem.starts_with("invalid value");
     match (quotes_a_value, problem.find(['`', '"']), problem.rfind(", expected ")) {
         (true, Some(from), Some(to)) if from < to => format!("{}{}", problem[..from].trim_end(), &problem[to..]),
@@ -231,6 +258,39 @@ mod tests {
             problem(json!({"type": "send", "id": "a b", "to": "0812-3456-7890", "content": content}))
                 .starts_with("id:")
         );
+    }
+
+    #[test]
+    fn dates_and_amounts_may_stand_wherever_a_text_may() {
+        let money = |amount: &str| json!({"money": {"amount": amount, "currency": "IDR"}});
+        let template = |params: Value| json!({"template": {"name": "t", "language": "id", "params": params}});
+        parse(json!({"type": "send", "id": "a", "to": "0812-3456-7890", "content": template(json!([money("1")]))}))
+            .unwrap();
+        let job = json!({"type": "reminder", "id": "i", "to": "0812-3456-7890", "due": "2026-12-12",
+            "content": template(json!({"tanggal": {"date": "{due}"}, "total": money("2500000")}))});
+        let job = parse(job).unwrap();
+        assert_eq!(parse(serde_json::to_value(&job).unwrap()).unwrap(), job, "as a job is kept");
+        let broadcast = |content: Value, params: Value| {
+            parse(json!({"type": "broadcast", "id": "b", "content": content,
+                "audience": {"recipients": [{"to": "0812-3456-7890", "params": params}]}}))
+        };
+        broadcast(template(json!(["{total}"])), json!({"total": money("5"), "age": 7})).unwrap();
+        let refused = |job: Result<Job, InvalidJob>| job.unwrap_err().to_string();
+        let twice = refused(broadcast(template(json!([{"date": "{due}"}])), json!({"due": {"date": "2026-12-12"}})));
+        assert!(twice.starts_with("audience.recipients[0].params.due: must be a text"), "{twice}");
+        let bad = refused(broadcast(template(json!(["{total}"])), json!({"total": money("five")})));
+        assert!(
+            bad.starts_with("audience.recipients[0].params.total: is not a number") && !bad.contains("five"),
+            "{bad}"
+        );
+        let open = refused(parse(
+            json!({"type": "send", "id": "a", "to": "0812-3456-7890", "content": template(json!([{"date": "{due}"}]))}),
+        ));
+        assert_eq!(open, "content.template.params[0]: is not a date: write it as 2026-12-12");
+        let shape = refused(parse(
+            json!({"type": "send", "id": "a", "to": "0812-3456-7890", "content": template(json!([{"day": "x"}]))}),
+        ));
+        assert!(shape.starts_with("content.template.params: [0]: not one of"), "{shape}");
     }
 
     proptest::proptest! {

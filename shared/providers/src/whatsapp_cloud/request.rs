@@ -60,9 +60,10 @@ mod tests {
     use super::*;
 
     /// Each holds `content`, as a producer gives it, and `body`, as the platform documents it.
-    const FIXTURES: [(&str, &str); 16] = [
+    const FIXTURES: [(&str, &str); 17] = [
         ("template_positional", include_str!("testdata/requests/template_positional.json")),
         ("template_named", include_str!("testdata/requests/template_named.json")),
+        ("template_typed", include_str!("testdata/requests/template_typed.json")),
         ("template_media_buttons", include_str!("testdata/requests/template_media_buttons.json")),
         ("template_location", include_str!("testdata/requests/template_location.json")),
         ("template_bare", include_str!("testdata/requests/template_bare.json")),

@@ -72,7 +72,15 @@ pub(super) fn read_number(answer: &Answer, policy: &Policy) -> Result<Number, Ou
     })
 }
 
-fn is_success(answer: &Answer) -> bool {
+/// What came of a question. Asking changes nothing, so there is nothing to be in doubt about.
+pub(super) fn asked(outcome: Outcome) -> Outcome {
+    match outcome.decision {
+        Decision::InDoubt => Outcome { decision: Decision::Retry, ..outcome },
+        _ => outcome,
+    }
+}
+
+pub(super) fn is_success(answer: &Answer) -> bool {
     (200..300).contains(&answer.status) && answer.end == End::Whole
 }
 
@@ -89,7 +97,7 @@ fn accepted(message: &TakenMessage<'_>) -> Outcome {
     outcome
 }
 
-fn refused(answer: &Answer, policy: &Policy) -> Outcome {
+pub(super) fn refused(answer: &Answer, policy: &Policy) -> Outcome {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let mut outcome = match body.get("error").and_then(GraphError::read) {
         Some(error) => {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kabar_domain::{outcome::Decision, sender::ProviderKind};
-use kabar_providers::{Access, Number, Options, Providers, Token};
+use kabar_domain::outcome::Decision;
+use kabar_providers::{Number, Options, Providers};
 
 use crate::server::{Behaviour, Server, http};
 
@@ -17,14 +17,7 @@ async fn check(behaviour: Behaviour) -> (Result<Number, Decision>, Vec<String>) 
         ..Options::default()
     };
     let server = Server::start(behaviour).await;
-    let access = Access {
-        provider: ProviderKind::WhatsappCloud,
-        address: "106540352242922".into(),
-        token: Token::new("EAAGsecret"),
-        api_base: server.base(),
-        api_version: "v26.0".into(),
-    };
-    let number = Providers::new(options).unwrap().check(&access).await;
+    let number = Providers::new(options).unwrap().check(&server.access()).await;
     (number.map_err(|outcome| outcome.decision), server.arrivals())
 }
 

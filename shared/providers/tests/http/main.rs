@@ -7,3 +7,5 @@ mod check;
 mod send;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod templates;

@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use kabar_domain::sender::ProviderKind;
+use kabar_providers::{Access, Token};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -50,6 +52,17 @@ impl Server {
 
     pub(crate) fn base(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The way to a sender at this server.
+    pub(crate) fn access(&self) -> Access {
+        Access {
+            provider: ProviderKind::WhatsappCloud,
+            address: "106540352242922".into(),
+            token: Token::new("EAAGsecret"),
+            api_base: self.base(),
+            api_version: "v26.0".into(),
+        }
     }
 
     /// Every request that arrived whole, head and body.

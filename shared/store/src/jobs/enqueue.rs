@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kabar_domain::job::{Audience, AudienceMember, BroadcastJob, Job};
+use kabar_domain::{
+    content::{CannotFill, Content, Fields, ParamValue},
+    job::{Audience, AudienceMember, BroadcastJob, Job},
+};
 use ring::digest;
 use serde::Serialize;
 
@@ -21,10 +24,10 @@ statements! {
     MEMBERS = "select count(*) from groups g join group_members m on m.group_id = g.id
 where g.tenant_id = $1 and g.name = $2";
     /// In the order of the list, in which they will be planned.
-    INSERT = "insert into jobs (tenant_id, job_key, kind, name, body, body_hash, sender_id, state, control, audience,
-  cursor, created_at)
+    INSERT = "insert into jobs (tenant_id, job_key, kind, name, body, body_hash, sender_id, template_name,
+  template_language, state, control, audience, cursor, created_at)
 select $1, value->>'key', value->>'kind', value->>'name', value->>'body', value->>'hash',
-  cast(value->>'sender' as bigint), $2, 'running', 0, 0, $3
+  cast(value->>'sender' as bigint), value->>'template', value->>'language', $2, 'running', 0, 0, $3
 from json_each($4) where true
 on conflict (tenant_id, job_key) do nothing
 returning id, job_key";
@@ -89,6 +92,8 @@ struct InsertRow<'a> {
     body: String,
     hash: &'a str,
     sender: i64,
+    template: Option<&'a str>,
+    language: Option<&'a str>,
 }
 
 impl Store {
@@ -172,6 +177,7 @@ impl Store {
 
     fn row<'a>(&self, job: &'a Job, hash: &'a str, senders: &HashMap<&str, i64>) -> StoreResult<InsertRow<'a>> {
         let body = serde_json::to_string(&without_recipients(job)).map_err(|e| StoreError::unreadable("a job", e))?;
+        let template = if let Content::Template(template) = job.content() { Some(template) } else { None };
         Ok(InsertRow {
             key: job.id().as_str(),
             kind: job.kind(),
@@ -179,6 +185,8 @@ impl Store {
             body: self.sealer.seal(body)?,
             hash,
             sender: senders.get(job.sender()).copied().ok_or_else(|| StoreError::not_found("sender", job.sender()))?,
+            template: template.map(|template| template.name.as_str()),
+            language: template.map(|template| template.language.as_str()),
         })
     }
 
@@ -186,7 +194,7 @@ impl Store {
     /// other.
     async fn append_listed(&self, tx: &mut Tx, tenant: TenantId, job_id: i64, job: &Job) -> StoreResult<()> {
         let Job::Broadcast(BroadcastJob { audience: Audience::Recipients(members), .. }) = job else { return Ok(()) };
-        let rows: Vec<AudienceRow> = members.iter().cloned().map(AudienceRow::from).collect();
+        let rows = members.iter().map(|member| audience_row(member, job.content())).collect::<StoreResult<Vec<_>>>()?;
         self.append_in(tx, tenant, job_id, &job.content().fields(), 0, &rows).await
     }
 }
@@ -283,8 +291,12 @@ fn without_recipients(job: &Job) -> Job {
     job
 }
 
-impl From<AudienceMember> for AudienceRow {
-    fn from(member: AudienceMember) -> Self {
-        Self { phone: member.to, name: member.name, fields: member.params }
-    }
+/// A listed recipient; dates and amounts of theirs are written in the content's language.
+fn audience_row(member: &AudienceMember, content: &Content) -> StoreResult<AudienceRow> {
+    let written = |(name, value): (&String, &ParamValue)| {
+        let text = value.written(content.language()).map_err(CannotFill::from)?;
+        Ok((name.clone(), text.into_owned()))
+    };
+    let fields = member.params.iter().map(written).collect::<StoreResult<Fields>>()?;
+    Ok(AudienceRow { phone: member.to.clone(), name: member.name.clone(), fields })
 }

@@ -10,7 +10,7 @@ use super::{SettlePolicy, Source};
 
 /// How long messages of a paused template wait where the provider does not say: the platform's first pause, 3 hours
 /// (Cloud API, template pausing).
-const TEMPLATE_PAUSE_MS: i64 = 3 * 3_600_000;
+pub(crate) const TEMPLATE_PAUSE_MS: i64 = 3 * 3_600_000;
 
 /// The exponent of a pair's delay stops here: 4^6 seconds are more than an hour.
 const MOST_PAIR_EXPONENT: u32 = 6;

@@ -5,10 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
-use kabar_domain::{
-    job::{Audience, DEFAULT_SENDER, OnDoubt},
-    pace::{Rate, spacing_us},
-};
+use kabar_domain::job::{Audience, DEFAULT_SENDER, OnDoubt};
 use kabar_store::DEFAULT_TENANT;
 use serde_json::{Value, json};
 
@@ -142,24 +139,11 @@ fn job(arguments: &StartArgs, survey: Option<&Survey>) -> anyhow::Result<Value> 
     }))
 }
 
-/// How long `count` messages take at this rate; none where it is unlimited.
-pub(super) fn duration(count: u64, rate: Rate, margin: std::time::Duration) -> Option<std::time::Duration> {
-    let spacing = spacing_us(u64::from(rate.limit()?) * 1_000, margin);
-    Some(std::time::Duration::from_micros(count.saturating_mul(spacing)))
-}
-
 #[cfg(test)]
 mod tests {
     use kabar_domain::job::{Door, Job};
 
     use super::*;
-
-    #[test]
-    fn a_million_messages_take_what_the_rate_says() {
-        let takes = duration(1_000_000, Rate::per_second(80).unwrap(), std::time::Duration::from_millis(15));
-        assert_eq!(takes.map(|takes| takes.as_secs()), Some(12_688));
-        assert_eq!(duration(1, Rate::Unlimited, std::time::Duration::ZERO), None);
-    }
 
     #[test]
     fn a_job_of_a_file_is_read_only_where_the_file_is_loaded() {

@@ -142,10 +142,14 @@ fn reason_words(reason: &str) -> &str {
         "recipient_blocked" => "the person is blocked; `kabar recipient show` says why",
         "opted_out" => "the person wants no marketing",
         "missing_parameter" => "a value that the content needs is missing for this person",
+        "invalid_parameter" => {
+            "a value of this person is no date, time, number or amount as the content needs, or too long"
+        }
         "template_disabled" => "the template cannot be used any more",
         "broadcast_cancelled" => "its broadcast was cancelled",
         "cancelled" => "its job was cancelled",
         "paid" => "it was paid",
+        "moved" => "its reminder was moved to another due date",
         "expired" => "its time ran out",
         other => other,
     }

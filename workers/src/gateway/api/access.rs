@@ -1,6 +1,6 @@
 //! Who asks, and whether they may: every route stands behind a scope.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -42,6 +42,8 @@ pub(super) struct Caller {
     pub(super) door: Door,
     /// Whether templates must be known.
     pub(super) strict_templates: bool,
+    /// The margin of the pace.
+    pub(super) margin: Duration,
 }
 
 /// Lets a request through whose key is valid and has the scope.
@@ -69,6 +71,7 @@ pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next
         store: context.store.acting_as(Actor::key(&key)),
         door: context::door(&context.settings),
         strict_templates: context.settings.templates.strict,
+        margin: context.settings.pace.margin,
     });
     Ok(next.run(request).await)
 }

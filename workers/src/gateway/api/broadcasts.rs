@@ -1,14 +1,48 @@
 //! Broadcasts: how they stand, and what people do to them.
 
 use axum::Json;
+use kabar_domain::job::Job;
 
 use super::{
     access::Caller,
-    input::{Path, Query},
+    input::{self, Path, Query},
     page::{Page, PageQuery},
-    problem::Problem,
+    problem::{Kind, Problem},
 };
-use crate::views::{Broadcast, BroadcastDetail};
+use crate::{
+    admission::{Admission, fresh_id},
+    preview::BroadcastPreview,
+    views::{Broadcast, BroadcastDetail},
+};
+
+/// Look at what a broadcast would come to
+///
+/// For whom it would be, who would be left out and why, what the first of them would read, and when its last message would
+/// leave. Nothing is written, and no id is used up.
+#[utoipa::path(
+    post,
+    path = "/v1/broadcasts:preview",
+    tag = "broadcasts",
+    security(("key" = ["enqueue"])),
+    request_body(content = super::document::OneJob, content_type = "application/json"),
+    responses(
+        (status = 200, description = "What it would come to", body = BroadcastPreview),
+        (status = 413, description = "The body is too large"),
+        (status = 415, description = "The body is no JSON, or packed otherwise than with gzip"),
+        (status = 422, description = "The job is not valid, or no broadcast"),
+    )
+)]
+pub(super) async fn preview(caller: Caller, input::Json(body): input::Json) -> Result<Json<BroadcastPreview>, Problem> {
+    let id = fresh_id("broadcast").parse().ok();
+    let job = Job::from_value(body.clone(), caller.door, id).map_err(|error| Problem::job("", &error, &body))?;
+    let Job::Broadcast(broadcast) = &job else {
+        return Err(Problem::new(Kind::Invalid, "type: only a broadcast has a preview").of("type"));
+    };
+    let mut admission = Admission::new(&caller.store, caller.tenant, caller.strict_templates);
+    admission.check(&job).await.map_err(|refusal| Problem::refused("", refusal))?;
+    let preview = BroadcastPreview::of(&caller.store, caller.tenant, broadcast, caller.margin).await;
+    preview.map(Json).map_err(|error| Problem::enqueue("", error))
+}
 
 /// The broadcasts, the newest first
 #[utoipa::path(

@@ -1,6 +1,7 @@
 //! What a tenant has to send with: senders, templates, groups, schedules. Lists that are short and given whole.
 
 use axum::Json;
+use kabar_store::StoreResult;
 
 use super::{access::Caller, page::Page, problem::Problem};
 use crate::views::{Group, Schedule, Sender, Template};
@@ -54,5 +55,7 @@ pub(super) async fn groups(caller: Caller) -> Result<Json<Page<Group>>, Problem>
 )]
 pub(super) async fn schedules(caller: Caller) -> Result<Json<Page<Schedule>>, Problem> {
     let schedules = caller.store.schedules(caller.tenant).await?;
-    Ok(Json(Page::whole(schedules.iter().map(Schedule::from).collect())))
+    let now = caller.store.now_ms();
+    let views = schedules.iter().map(|one| Schedule::new(one, now)).collect::<StoreResult<Vec<_>>>()?;
+    Ok(Json(Page::whole(views)))
 }

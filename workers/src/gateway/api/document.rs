@@ -38,6 +38,17 @@ impl PartialSchema for JobOrJobs {
 
 impl ToSchema for JobOrJobs {}
 
+/// What `POST /v1/broadcasts:preview` takes.
+pub(super) struct OneJob;
+
+impl PartialSchema for OneJob {
+    fn schema() -> RefOr<Schema> {
+        Ref::from_schema_name(JOB).into()
+    }
+}
+
+impl ToSchema for OneJob {}
+
 /// The description as JSON, with a line break at its end.
 pub(crate) fn openapi() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", describe()));

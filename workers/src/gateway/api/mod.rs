@@ -41,6 +41,7 @@ fn routes(
 ) -> OpenApiRouter<Arc<Gateway>> {
     let enqueue = OpenApiRouter::new()
         .routes(routes!(jobs::enqueue))
+        .routes(routes!(broadcasts::preview))
         // A file may be large; its own bound is counted as it goes to disk.
         .routes(routes!(uploads::start).layer(DefaultBodyLimit::disable()))
         .routes(routes!(reminders::paid))
