@@ -59,7 +59,7 @@ async fn a_preview_says_what_a_broadcast_would_come_to(api: Api) {
     let counts = ["audience", "repeated", "missing_parameter", "to_send"].map(|name| preview[name].clone());
     assert_eq!(counts, [json!(2), json!(1), json!(1), json!(1)], "{preview}");
     assert_problem(&api.get(&key, "/v1/broadcasts/seen").await, 404, "not-found");
-    assert_problem(&api.post(&key, "/v1/broadcasts:preview", &send("x", 1)).await, 422, "invalid");
+    assert_problem(&api.post(&key, "/v1/broadcasts:preview", &send("x", "+6281200000001")).await, 422, "invalid");
 }
 
 async fn a_paid_reminder_ends(api: Api) {

@@ -198,6 +198,6 @@ mod tests {
                 routes += 1;
             }
         }
-        assert_eq!(routes, 24);
+        assert_eq!(routes, 25);
     }
 }
