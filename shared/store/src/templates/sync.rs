@@ -106,6 +106,7 @@ impl Store {
             let rows = chunk.iter().map(row).collect::<StoreResult<Vec<_>>>()?;
             tx.execute(SYNC, args![tenant.0, account, now, to_json(&rows)?]).await?;
         }
+        self.note_change(&mut tx, tenant, "template.sync", account).await?;
         tx.commit().await?;
         self.wake.ring(Topic::Messages);
         Ok(synced)
