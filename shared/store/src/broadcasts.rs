@@ -6,14 +6,13 @@
 use std::collections::HashMap;
 
 use kabar_domain::message::{MessageState, StateCounts};
-use serde::Serialize;
 
 use crate::{
     Store, TenantId,
     db::{args, row, statements},
     error::{StoreError, StoreResult},
     jobs::{JobRow, json_list},
-    status::{instant_as_text, state_of, time_as_text},
+    status::state_of,
 };
 
 mod control;
@@ -74,8 +73,7 @@ where m.job_id = $1 group by m.state, m.reason, a.code order by count(*) desc, m
 }
 
 /// Where a broadcast is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BroadcastState {
     /// Its messages are being written; those that are may leave already.
     Planning,
@@ -103,13 +101,12 @@ impl BroadcastState {
     }
 }
 
-/// One content for many recipients, with its progress. As JSON it has the shape of `kabar broadcast show --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One content for many recipients, with its progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broadcast {
     /// The id of its job.
     pub id: String,
     /// The ledger's own id of its job; the cursor of lists.
-    #[serde(skip)]
     pub job_id: i64,
     /// What people call it.
     pub name: Option<String>,
@@ -121,10 +118,8 @@ pub struct Broadcast {
     pub counts: StateCounts,
     /// When its last message leaves at the sender's present rate, after what goes before it and with what shares the
     /// sender with it, in Unix milliseconds; none where nothing waits, the sender does not send, or it is unlimited.
-    #[serde(serialize_with = "time_as_text")]
     pub eta: Option<i64>,
     /// When it was enqueued, in Unix milliseconds.
-    #[serde(serialize_with = "instant_as_text")]
     pub created_at: i64,
 }
 
@@ -246,8 +241,6 @@ fn derived(control: &str, planning: &str, counts: &StateCounts) -> BroadcastStat
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn counts(of: &[(MessageState, u64)]) -> StateCounts {
@@ -271,25 +264,5 @@ mod tests {
         assert_eq!(derived("cancelled", "planned", &done), Cancelled);
         let doubtful = counts(&[(MessageState::Unresolved, 1)]);
         assert_eq!(derived("running", "planned", &doubtful), Running);
-    }
-
-    #[test]
-    fn the_json_is_that_of_the_contract() {
-        let broadcast = Broadcast {
-            id: "dep-2026-12-01".to_owned(),
-            job_id: 7,
-            name: None,
-            state: BroadcastState::Running,
-            audience: 2,
-            counts: counts(&[(MessageState::InDoubt, 2)]),
-            eta: Some(1_000_000_000_000),
-            created_at: 0,
-        };
-        let json = serde_json::to_value(&broadcast).unwrap();
-        assert_eq!(json["id"], "dep-2026-12-01");
-        assert_eq!((&json["name"], &json["state"], &json["audience"]), (&json!(null), &json!("running"), &json!(2)));
-        assert_eq!((&json["counts"]["in_doubt"], &json["counts"]["read"]), (&json!(2), &json!(0)));
-        assert_eq!(json["eta"], "2001-09-09T01:46:40Z");
-        assert!(json.get("job_id").is_none());
     }
 }

@@ -6,7 +6,6 @@ use kabar_domain::{
     content::{Content, Fields},
     job::{Job, OnDoubt},
 };
-use serde::Serialize;
 
 use crate::{
     Store, TenantId,
@@ -30,12 +29,11 @@ from jobs where tenant_id = $1 and kind = $2 and id < $3 order by id desc limit 
 }
 
 /// A job as lists show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobSummary {
     /// The producer's id.
     pub id: String,
     /// `send`, `broadcast` or `reminder`.
-    #[serde(rename = "type")]
     pub kind: String,
     /// What people call it.
     pub name: Option<String>,

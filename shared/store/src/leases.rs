@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::{
     Store, Topic,
     db::{args, statements},
@@ -53,12 +51,11 @@ where id in (select cast(value as bigint) from json_each($1)) and state = 'sendi
 }
 
 /// The id of a process, random at each start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseId(pub i64);
 
 /// A process at work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     /// Its id.
     pub id: LeaseId,

@@ -1,14 +1,13 @@
 //! Lists of messages for people: by state, job and sender, a page at a time.
 
 use kabar_domain::{message::MessageState, phone::PhoneNumber};
-use serde::Serialize;
 
 use crate::{
     Store, TenantId,
     db::{args, row, statements},
     error::StoreResult,
     recipients::phone_of,
-    status::{instant_as_text, state_of},
+    status::state_of,
 };
 
 /// What a list shows of a message, from the rows that `$from` names.
@@ -50,8 +49,8 @@ pub struct MessageFilter {
     pub sender: Option<String>,
 }
 
-/// A message as lists over several jobs show it. Times are Unix milliseconds, and RFC 3339 as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A message as lists over several jobs show it. Times are Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedMessage {
     /// The message; the cursor of lists.
     pub id: i64,
@@ -68,10 +67,8 @@ pub struct ListedMessage {
     /// Why.
     pub reason: Option<String>,
     /// Not to be acted on before; in doubt, when evidence or policy decides.
-    #[serde(serialize_with = "instant_as_text")]
     pub due_at: i64,
     /// Since when it is so.
-    #[serde(serialize_with = "instant_as_text")]
     pub updated_at: i64,
 }
 

@@ -7,12 +7,10 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, SecondsFormat};
 use kabar_domain::{
     message::{MessageState, Phase, StateCounts},
     pace::Rate,
 };
-use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 use crate::{
     Lease, Store, TenantId,
@@ -35,25 +33,23 @@ from messages m group by m.sender_id, m.state";
     LINES = "select line, count(*) from line_items where available_at <= $1 group by line order by line";
 }
 
-/// How everything stands. As JSON it has the shape of `kabar status --json`.
-#[derive(Debug, Clone, Serialize)]
+/// How everything stands.
+#[derive(Debug, Clone)]
 pub struct Status {
     /// How many messages are in each state.
     pub messages: StateCounts,
     /// The senders, by name.
     pub senders: Vec<SenderStatus>,
     /// The lines of the database queue that have items, with how many can be taken now; none of other queues.
-    #[serde(serialize_with = "lines_as_objects")]
     pub lines: Vec<(String, i64)>,
     /// How many dead letters there are.
     pub dead: i64,
     /// The processes at work.
-    #[serde(serialize_with = "leases_as_objects")]
     pub workers: Vec<Lease>,
 }
 
 /// How a sender stands.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct SenderStatus {
     /// Its name.
     pub name: String,
@@ -68,7 +64,6 @@ pub struct SenderStatus {
     /// The messages per second that it may send now: fewer than configured after a throttle; none where unlimited.
     pub effective_rate: Option<f64>,
     /// Until when it is parked, in Unix milliseconds; none where it is not.
-    #[serde(serialize_with = "time_as_text")]
     pub parked_until: Option<i64>,
     /// Messages that wait.
     pub waiting: u64,
@@ -182,65 +177,9 @@ pub(crate) fn state_of(text: &str) -> StoreResult<MessageState> {
     text.parse().map_err(|error| StoreError::unreadable("a message's state", error))
 }
 
-/// A time in Unix milliseconds as RFC 3339 in UTC; none where no calendar reaches so far.
-pub(crate) fn rfc3339(ms: i64) -> Option<String> {
-    DateTime::from_timestamp_millis(ms).map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-}
-
-/// Writes an optional time in Unix milliseconds as RFC 3339, or null.
-pub(crate) fn time_as_text<S: Serializer>(ms: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
-    ms.and_then(rfc3339).serialize(serializer)
-}
-
-/// Writes a time in Unix milliseconds as RFC 3339.
-pub(crate) fn instant_as_text<S: Serializer>(ms: &i64, serializer: S) -> Result<S::Ok, S::Error> {
-    rfc3339(*ms).serialize(serializer)
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    name: &'a str,
-    ready: i64,
-}
-
-fn lines_as_objects<S: Serializer>(lines: &[(String, i64)], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut list = serializer.serialize_seq(Some(lines.len()))?;
-    for (name, ready) in lines {
-        list.serialize_element(&Line { name, ready: *ready })?;
-    }
-    list.end()
-}
-
-/// A process at work; its id as text, since it is larger than the numbers of many readers of JSON.
-#[derive(Serialize)]
-struct Worker<'a> {
-    id: String,
-    process: &'a str,
-    workers: &'a [String],
-    started_at: Option<String>,
-    expires_at: Option<String>,
-}
-
-fn leases_as_objects<S: Serializer>(leases: &[Lease], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut list = serializer.serialize_seq(Some(leases.len()))?;
-    for lease in leases {
-        list.serialize_element(&Worker {
-            id: lease.id.0.to_string(),
-            process: &lease.process,
-            workers: &lease.workers,
-            started_at: rfc3339(lease.started_at),
-            expires_at: rfc3339(lease.expires_at),
-        })?;
-    }
-    list.end()
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::LeaseId;
 
     fn row(state: &str, parked_until: i64) -> SenderRow {
         SenderRow {
@@ -257,32 +196,15 @@ mod tests {
     }
 
     #[test]
-    fn the_json_is_that_of_the_contract() {
+    fn a_parked_sender_tells_why_and_until_when() {
         let now = 1_000_000_000_000;
         let mut counts = StateCounts::default();
         counts.add(MessageState::Queued, 3);
         counts.add(MessageState::Sending, 2);
         let sender = row("active", now + 1_500).into_status(Load { counts, started: 7 }, now);
-        let lease = Lease {
-            id: LeaseId(i64::MAX),
-            process: "host:1".to_owned(),
-            workers: vec!["courier".to_owned()],
-            started_at: now,
-            expires_at: now + 10_000,
-        };
-        let lines = vec![("batches".to_owned(), 4)];
-        let status = Status { messages: counts, senders: vec![sender], lines, dead: 1, workers: vec![lease] };
-        let json = serde_json::to_value(&status).unwrap();
-        assert_eq!(
-            json["senders"],
-            json!([{"name": "default", "provider": "whatsapp_cloud", "state": "parked", "reason": "throttled",
-                "rate": 80, "effective_rate": 40.5, "parked_until": "2001-09-09T01:46:41.500Z", "waiting": 3,
-                "in_flight": 2, "sent_last_minute": 7}])
-        );
-        assert_eq!(json["messages"]["queued"], 3);
-        assert_eq!(json["lines"], json!([{"name": "batches", "ready": 4}]));
-        assert_eq!(json["workers"][0]["id"], "9223372036854775807");
-        assert_eq!(json["workers"][0]["expires_at"], "2001-09-09T01:46:50Z");
+        assert_eq!((sender.state.as_str(), sender.reason.as_deref()), ("parked", Some("throttled")));
+        assert_eq!((sender.parked_until, sender.effective_rate), (Some(now + 1_500), Some(40.5)));
+        assert_eq!((sender.waiting, sender.in_flight, sender.sent_last_minute), (3, 2, 7));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Everything that happened to one message, why it waits and what happens next, in words that an operator understands.
 
 use kabar_domain::{content::Content, job::OnDoubt, message::MessageState, phone::PhoneNumber};
-use serde::Serialize;
 
 use crate::{
     Store, TenantId,
@@ -9,7 +8,7 @@ use crate::{
     error::{StoreError, StoreResult},
     lanes::first_of_priority,
     recipients::phone_of,
-    status::{instant_as_text, state_of, time_as_text},
+    status::state_of,
 };
 
 mod reasons;
@@ -51,8 +50,8 @@ order by m.recipient_id, m.part limit $3";
 where j.tenant_id = $1 and j.job_key = $2 order by m.recipient_id, m.part limit $3";
 }
 
-/// Everything about one message. Times are Unix milliseconds, and RFC 3339 as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Everything about one message. Times are Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageStory {
     /// The message.
     pub id: i64,
@@ -69,16 +68,12 @@ pub struct MessageStory {
     /// Why.
     pub reason: Option<String>,
     /// Not to be acted on before.
-    #[serde(serialize_with = "instant_as_text")]
     pub due_at: i64,
     /// Not to be sent from then on.
-    #[serde(serialize_with = "time_as_text")]
     pub expires_at: Option<i64>,
     /// When it was planned.
-    #[serde(serialize_with = "instant_as_text")]
     pub created_at: i64,
     /// When it was written last: since when it is as it is, but for receipts that changed nothing.
-    #[serde(serialize_with = "instant_as_text")]
     pub updated_at: i64,
     /// Every try, the first first.
     pub attempts: Vec<AttemptStory>,
@@ -89,16 +84,14 @@ pub struct MessageStory {
 }
 
 row! {
-    /// One try to send a message. Times are Unix milliseconds, and RFC 3339 as JSON.
-    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    /// One try to send a message. Times are Unix milliseconds.
+    #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct AttemptStory {
         /// 1 for the first.
         pub number: i64,
         /// When its start was committed.
-        #[serde(serialize_with = "instant_as_text")]
         pub started_at: i64,
         /// When its outcome was known.
-        #[serde(serialize_with = "time_as_text")]
         pub ended_at: Option<i64>,
         /// What it came to.
         pub outcome: Option<String>,
@@ -109,27 +102,22 @@ row! {
         /// Why the message was sent again after doubt about this attempt, where it was.
         pub evidence: Option<String>,
         /// When that was decided.
-        #[serde(serialize_with = "time_as_text")]
         pub evidence_at: Option<i64>,
         /// The provider's id of the message.
         pub provider_message_id: Option<String>,
         /// When the provider says that it went out.
-        #[serde(serialize_with = "time_as_text")]
         pub sent_at: Option<i64>,
         /// When the provider says that the handset had it.
-        #[serde(serialize_with = "time_as_text")]
         pub delivered_at: Option<i64>,
         /// When the provider says that it was read.
-        #[serde(serialize_with = "time_as_text")]
         pub read_at: Option<i64>,
         /// When the provider says that it failed.
-        #[serde(serialize_with = "time_as_text")]
         pub failed_at: Option<i64>,
     }
 }
 
-/// A message as lists show it. Times are Unix milliseconds, and RFC 3339 as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A message as lists show it. Times are Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageSummary {
     /// The message.
     pub id: i64,
@@ -142,16 +130,12 @@ pub struct MessageSummary {
     /// Why.
     pub reason: Option<String>,
     /// Not to be acted on before.
-    #[serde(serialize_with = "instant_as_text")]
     pub due_at: i64,
     /// Not to be sent from then on.
-    #[serde(serialize_with = "time_as_text")]
     pub expires_at: Option<i64>,
     /// When it was planned.
-    #[serde(serialize_with = "instant_as_text")]
     pub created_at: i64,
     /// When it last moved.
-    #[serde(serialize_with = "instant_as_text")]
     pub updated_at: i64,
 }
 

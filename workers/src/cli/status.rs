@@ -14,6 +14,7 @@ use super::{
     ledger::Ledger,
     output::{self, Table, counts, length, number, or_dash, time, time_or_dash},
 };
+use crate::views;
 
 /// How often --watch looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ pub(crate) async fn run(arguments: StatusArgs, common: &Common) -> anyhow::Resul
     let ledger = Ledger::open(common).await?;
     if !arguments.watch {
         let status = ledger.store.status(DEFAULT_TENANT).await?;
-        return output::show(common.json, &status, || told(&ledger, &status));
+        return output::show(common.json, &views::Status::from(&status), || told(&ledger, &status));
     }
     tokio::select! {
         watched = watch(&ledger, common.json) => watched,
@@ -54,7 +55,7 @@ async fn watch(ledger: &Ledger, json: bool) -> anyhow::Result<()> {
         let began = Instant::now();
         let status = ledger.store.status(DEFAULT_TENANT).await?;
         if json {
-            output::print(serde_json::to_string(&status)?)?;
+            output::print(serde_json::to_string(&views::Status::from(&status))?)?;
         } else {
             let now = time(ledger.store.now_ms());
             output::print(format!("{clear}{now}  (Ctrl-C ends this)\n\n{}\n", told(ledger, &status)))?;

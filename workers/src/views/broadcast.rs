@@ -19,8 +19,8 @@ pub(crate) struct Broadcast {
     pub(crate) audience: i64,
     /// How many of its messages are in each state.
     pub(crate) counts: Counts,
-    /// When its last message leaves at the sender's present rate, had it the sender for itself; null where nothing waits,
-    /// the sender does not send, or it is unlimited.
+    /// When its last message leaves at the sender's present rate, with what goes before it and what shares the sender; null
+    /// where nothing waits, the sender does not send, or it is unlimited.
     pub(crate) eta: Option<Timestamp>,
     /// When it was enqueued.
     pub(crate) created_at: Timestamp,

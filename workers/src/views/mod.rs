@@ -26,6 +26,6 @@ pub(crate) use recipient::{Recipient, lifted_by};
 pub(crate) use reminder::{EndedReminder, Reminder, ReminderDetail};
 pub(crate) use schedule::Schedule;
 pub(crate) use sender::Sender;
-pub(crate) use stats::Stats;
+pub(crate) use stats::{Stats, Status};
 pub(crate) use template::Template;
 pub(crate) use value::{Counts, Rate, State, Timestamp};

@@ -159,8 +159,10 @@ impl Fleet {
     async fn send(&mut self, troubles: &[Trouble], slow: bool) {
         let mut troubles = with_steps_that_are_seen(troubles);
         let steps: Vec<i64> = troubles.iter().filter_map(|trouble| trouble.steps_forward_at()).collect();
-        // Who begins just after a step forward cannot know of it, while others still have slots from before.
-        let begins_blind = |at: i64| steps.iter().any(|step| (at..at + 2 * SECOND_US).contains(step));
+        // Who begins after a step forward that nobody has seen yet cannot know of it, while others still have slots from
+        // before: at a low rate, each of them for as long as it takes to serve all.
+        let given_ahead = SECOND_US * self.processes.len() as i64 / i64::from(self.per_second) + SECOND_US;
+        let begins_blind = |at: i64| steps.iter().any(|step| (at - given_ahead..at + 2 * SECOND_US).contains(step));
         troubles.retain(|trouble| !matches!(trouble, Trouble::Death { at, .. } if begins_blind(*at)));
         troubles.sort_by_key(|trouble| Reverse(trouble.at()));
         let mut asks: BinaryHeap<Reverse<(i64, usize)>> =
