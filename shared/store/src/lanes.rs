@@ -98,8 +98,8 @@ row! {
 
 impl Store {
     /// The senders that may send now and have messages waiting, with when the next falls due; and when to look at others:
-    /// when the first parked one may send again, or tickets of the first that has enough of them reach into `enough_for` no
-    /// more. Those whose tickets reach that far from now, in milliseconds, are not looked at.
+    /// when the first parked one may send again, or tickets of the first that has enough of them reach half as far as
+    /// `enough_for` begins: one look then writes many. Those whose tickets reach that far from now, in milliseconds, are not looked at.
     ///
     /// # Errors
     /// When the ledger cannot be read.
@@ -123,8 +123,8 @@ impl Store {
         }
         let unparked: Option<(Option<i64>,)> = self.db.optional(NEXT_UNPARKED, args![now]).await?;
         let until: Option<(Option<i64>,)> = self.db.optional(COVERED_UNTIL, args![covered.start, covered.end]).await?;
-        let uncovered = until.and_then(|(until,)| until).map(|until| until - enough_for.start);
-        Ok((due, unparked.and_then(|(at,)| at).into_iter().chain(uncovered).min()))
+        let half_used = until.and_then(|(until,)| until).map(|until| until - enough_for.start / 2);
+        Ok((due, unparked.and_then(|(at,)| at).into_iter().chain(half_used).min()))
     }
 
     /// How many messages of a sender wait, counted up to `most`.

@@ -208,7 +208,7 @@ async fn senders_with_enough_tickets_are_looked_at_when_these_run_out(ledger: Te
     let sender = sender(store, rate(20)).await;
     planned(store, broadcast("b", 0..3)).await;
     assert!(store.note_tickets(sender.id, 0, START_MS + 2_500).await.unwrap());
-    assert_eq!(store.due_senders(2_000..3_000).await.unwrap(), (Vec::new(), Some(START_MS + 500)));
+    assert_eq!(store.due_senders(2_000..3_000).await.unwrap(), (Vec::new(), Some(START_MS + 1_500)));
     ledger.clock().advance_ms(501);
     assert_eq!(store.due_senders(2_000..3_000).await.unwrap().0.len(), 1);
     // The clock was set back, and the tickets seem to reach further than any do.

@@ -41,8 +41,8 @@ where attempts.message_id = accepted.message_id and attempts.number = accepted.n
 }
 
 /// Moves messages whose latest attempt was accepted: `$1` lists `[message, number, provider's id, meaning]` in the order of
-/// ids, in which rows are locked on Postgres, messages before attempts as everywhere. There it writes down the attempts,
-/// too.
+/// ids. Postgres, which writes down the attempts as well, walks along the list and comes to attempts last; should it plan
+/// otherwise and meet another transaction, it ends one of them, and the writer tries each operation alone.
 pub(crate) const ACCEPT_MESSAGES: Sql = Sql {
     sqlite: accept_messages!(concat!("(", wanted!(), ")")),
     postgres: concat!(
