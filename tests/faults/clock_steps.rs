@@ -100,7 +100,5 @@ async fn a_server_whose_clock_is_set_costs_seconds_and_no_message() {
     fleet.until(job, |counts, _| counts.all_done()).await;
     fleet.stage.assert_each_once_within(GUESTS, RATE as usize);
     assert!(fleet.replaced > 0 && fleet.paused > 0, "no process noticed that the clock was set");
-    for process in fleet.processes {
-        process.stop().await;
-    }
+    // The last step ended leases, too: who has not noticed yet may do so at any moment, so nobody is asked to stop.
 }
