@@ -27,8 +27,9 @@ const WITHIN: Duration = Duration::from_secs(90);
 
 /// What watches over a fleet: who ends is replaced.
 struct Fleet {
-    stage: Stage,
+    // Before the stage, whose folder holds their logs.
     processes: Vec<KabarProcess>,
+    stage: Stage,
     /// How many were replaced.
     replaced: usize,
     /// How many of those had a sender pause for a step.
@@ -43,7 +44,7 @@ impl Fleet {
             processes.push(stage.process().await);
         }
         stage.report_to(&processes[0]);
-        Self { stage, processes, replaced: 0, paused: 0 }
+        Self { processes, stage, replaced: 0, paused: 0 }
     }
 
     async fn tend(&mut self) {
@@ -82,19 +83,19 @@ impl Fleet {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs PostgreSQL and libfaketime: run tests/run"]
+#[ignore = "needs PostgreSQL: run tests/run"]
 async fn a_server_whose_clock_is_set_costs_seconds_and_no_message() {
-    let server = PostgresServer::with_a_clock().await;
+    let server = PostgresServer::start().await.with_a_clock().await;
     let mut fleet = Fleet::start(&server).await;
     let job = fleet.stage.broadcast("dep-1", 0..GUESTS).await;
     for (after, seconds_ahead) in STEPS {
         fleet.until(job, |_, accepted| accepted >= after).await;
-        server.set_clock(seconds_ahead);
+        server.set_clock(seconds_ahead).await;
     }
     let in_hand = |counts: &StateCounts| counts.get(MessageState::Claimed) + counts.get(MessageState::Sending);
     let nearly_all = (GUESTS - LEFT_OVER) as u64;
     fleet.until(job, |counts, accepted| accepted >= nearly_all && in_hand(counts) == 0).await;
-    server.set_clock(MUCH_LATER);
+    server.set_clock(MUCH_LATER).await;
     fleet.until(job, |counts, _| counts.of(Phase::Waiting) + counts.of(Phase::InFlight) == 0).await;
     fleet.settle_the_rest(job).await;
     fleet.until(job, |counts, _| counts.all_done()).await;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Connection, postgres::PgConnection};
+use sqlx::{AssertSqlSafe, Connection, postgres::PgConnection};
 use tokio::process::{Child, Command};
 
 use crate::{eventually, ports::free_address};
@@ -18,9 +18,14 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// Where Debian keeps the programs of each version.
 const PROGRAMS: &str = "/usr/lib/postgresql";
-/// Where Debian keeps libraries, in a folder for each architecture; and the one in there that tells programs another time.
-const LIBRARIES: &str = "/usr/lib";
-const FAKE_TIME: &str = "faketime/libfaketime.so.1";
+/// A clock of the server that can be set: what everybody who connects from then on gets by the name of the server's own. A
+/// library that tells the whole server another time would do so in its signal handlers, too, where it may wait for itself.
+const CLOCK: &str = "create schema clock;
+create table clock.ahead (seconds bigint not null);
+insert into clock.ahead values (0);
+create function clock.clock_timestamp() returns timestamptz language plpgsql volatile
+as $$ begin return pg_catalog.clock_timestamp() + (select make_interval(secs => seconds) from clock.ahead); end $$;
+alter role kabar set search_path = clock, public, pg_catalog";
 
 /// How a server is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +43,6 @@ pub struct PostgresServer {
     programs: PathBuf,
     address: String,
     password: String,
-    has_clock: bool,
     running: Option<Child>,
 }
 
@@ -48,33 +52,14 @@ impl PostgresServer {
     /// # Panics
     /// When PostgreSQL is not installed, or does not start.
     pub async fn start() -> Self {
-        Self::make(false).await
-    }
-
-    /// Makes one whose clock can be set, and starts it.
-    ///
-    /// # Panics
-    /// When PostgreSQL or libfaketime is not installed, or the server does not start.
-    pub async fn with_a_clock() -> Self {
-        Self::make(true).await
-    }
-
-    async fn make(has_clock: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let password = format!("{:016x}", fastrand::u64(..));
         fs::write(folder.path().join("password"), &password).expect("a file can be written in a test's folder");
         if is_root() {
             run(Command::new("chown").args(["-R", "postgres:"]).arg(folder.path())).await;
         }
-        let mut server = Self {
-            folder,
-            programs: programs(),
-            address: free_address().to_string(),
-            password,
-            has_clock,
-            running: None,
-        };
-        server.set_clock(0);
+        let mut server =
+            Self { folder, programs: programs(), address: free_address().to_string(), password, running: None };
         let mut initdb = server.command("initdb");
         initdb.args(["--username=kabar", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
         initdb.arg("--pgdata").arg(server.data()).arg("--pwfile").arg(server.folder.path().join("password"));
@@ -137,16 +122,28 @@ impl PostgresServer {
         self.signal("CONT", &[server]).await;
     }
 
-    /// Sets its clock so many seconds ahead of the machine's, or behind it, while it runs. Only the time of day steps: what
-    /// measures lengths goes on, as when somebody sets a machine's clock.
+    /// Gives it a clock that can be set.
     ///
     /// # Panics
-    /// When its folder is gone.
-    pub fn set_clock(&self, seconds_ahead: i64) {
-        // Replaced in one go, for it is read whenever the server asks for the time.
-        let (file, next) = (self.clock(), self.folder.path().join("clock.next"));
-        fs::write(&next, format!("{seconds_ahead:+}\n")).expect("a file can be written in a test's folder");
-        fs::rename(next, file).expect("a file can be replaced in a test's folder");
+    /// When it does not answer, or has one.
+    pub async fn with_a_clock(self) -> Self {
+        self.execute(CLOCK.to_owned()).await;
+        self
+    }
+
+    /// Sets its clock so many seconds ahead of the machine's, or behind it, while it runs: from one statement to the next, for
+    /// whomever. Only the time of day steps.
+    ///
+    /// # Panics
+    /// When it does not answer, or has no clock that can be set.
+    pub async fn set_clock(&self, seconds_ahead: i64) {
+        self.execute(format!("update clock.ahead set seconds = {seconds_ahead}")).await;
+    }
+
+    async fn execute(&self, statements: String) {
+        let mut connection = PgConnection::connect(&self.url()).await.expect("the server answers");
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await.expect("the statements hold");
+        connection.close().await.expect("the server answers");
     }
 
     /// Where it listens: `host:port`.
@@ -176,10 +173,6 @@ impl PostgresServer {
         self.folder.path().join("data")
     }
 
-    fn clock(&self) -> PathBuf {
-        self.folder.path().join("clock")
-    }
-
     fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -195,11 +188,6 @@ impl PostgresServer {
             let path = self.folder.path().join("log");
             fs::OpenOptions::new().create(true).append(true).open(path).expect("a log can be made")
         };
-        if self.has_clock {
-            let clock = format!("FAKETIME_TIMESTAMP_FILE={}", self.clock().display());
-            let library = format!("LD_PRELOAD={}", fake_time().display());
-            command.args(["env", &clock, &library, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"]);
-        }
         command.arg(self.programs.join(program)).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("LC_ALL", "C.UTF-8").current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(log()).stderr(log()).kill_on_drop(true);
@@ -240,13 +228,6 @@ fn programs() -> PathBuf {
     let usable = versions.map(|version| version.path().join("bin")).filter(|bin| bin.join("initdb").is_file());
     let newest = usable.max_by_key(|bin| version_of(bin));
     newest.unwrap_or_else(|| panic!("no PostgreSQL in {PROGRAMS}: run tests/run"))
-}
-
-/// The library that tells programs another time.
-fn fake_time() -> PathBuf {
-    let folders = fs::read_dir(LIBRARIES).into_iter().flatten().flatten();
-    let library = folders.map(|folder| folder.path().join(FAKE_TIME)).find(|library| library.is_file());
-    library.unwrap_or_else(|| panic!("no {FAKE_TIME} in {LIBRARIES}: run tests/run"))
 }
 
 fn version_of(bin: &Path) -> u32 {

@@ -31,14 +31,10 @@ postgres_programs() {
   return 1
 }
 
-# What tells programs another time, for tests that set the clock of a server of their own.
-faketime_is_there() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
-
 postgres_install() {
   if service_is_given postgres; then
     return
   fi
-  faketime_is_there || install_packages libfaketime
   if postgres_programs >/dev/null; then
     return
   fi
