@@ -22,6 +22,7 @@ create table senders (
   address text not null,               -- at the provider: a phone-number id
   account text not null,               -- limits of one account park all its senders
   app text not null,                   -- limits of one application park all its senders
+  portfolio text not null,             -- senders of one business portfolio share a budget
   credentials text not null,           -- sealed where a master key is set
   api_base text not null,
   api_version text not null,
@@ -50,7 +51,9 @@ create table pace (
   park_reason text,
   park_streak bigint not null,
   ticketed_until bigint not null,      -- tickets are out for sending up to this time
-  last_lane bigint not null            -- the lane served last: the next turn is another's
+  last_urgent bigint not null default 0, -- the lane served last of each priority: the next turn is another's
+  last_normal bigint not null default 0,
+  last_bulk bigint not null default 0
 );
 
 create table recipients (
@@ -66,6 +69,26 @@ create table recipients (
   created_at bigint not null,
   unique (tenant_id, phone)
 );
+
+-- How many people a business portfolio may write to in a moving day, by the provider's word or an operator's.
+create table budgets (
+  id bigint generated always as identity primary key,
+  tenant_id bigint not null references tenants (id),
+  portfolio text not null,
+  people_per_day bigint,               -- null: no limit
+  people bigint not null default 0,    -- whom it reached, as many as rows below; those of more than a day ago go first
+  promised_at bigint not null default 0, -- the places of those reached up to then are promised to waiting messages
+  unique (tenant_id, portfolio)
+);
+
+-- Whom a portfolio with a budget reached, and when last.
+create table reached (
+  budget_id bigint not null references budgets (id),
+  recipient_id bigint not null references recipients (id),
+  reached_at bigint not null,
+  primary key (budget_id, recipient_id)
+);
+create index reached_by_time on reached (budget_id, reached_at);
 
 create table blocks (
   recipient_id bigint not null references recipients (id),
@@ -125,7 +148,7 @@ create table jobs (
   planned_at bigint,
   unique (tenant_id, job_key)
 );
-create index jobs_to_plan on jobs (id) where state = 'accepted';
+create index jobs_to_plan on jobs (audience, id) where state = 'accepted';
 create index jobs_by_kind on jobs (tenant_id, kind, id);
 
 -- Recipients of a job that lists them, in their order; planning walks through them.

@@ -6,6 +6,7 @@ mod api;
 mod bad_input;
 mod blocks;
 mod broadcast;
+mod budget;
 mod changes;
 mod doubt;
 mod halt;

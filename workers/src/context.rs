@@ -12,7 +12,7 @@ use kabar_domain::job::Door;
 use kabar_providers::{Access, Options, Providers, Token};
 use kabar_queue::{DatabaseQueue, Queue, RabbitQueue, SqsOptions, SqsQueue};
 use kabar_settings::{DatabaseUrl, QueueUrl, Settings};
-use kabar_store::{LeaseId, Place, Sender, SettlePolicy, Store, StoreOptions};
+use kabar_store::{LeaseId, Place, Sender, SettlePolicy, Shares, Store, StoreOptions};
 
 /// What every worker of a process shares.
 #[derive(Debug)]
@@ -119,6 +119,11 @@ pub async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
         pooler: settings.ledger.pooler,
         statement_timeout: settings.ledger.statement_timeout,
         connect_timeout: settings.ledger.connect_timeout,
+        shares: Shares {
+            normal_floor: settings.pace.normal_floor_percent,
+            bulk_floor: settings.pace.bulk_floor_percent,
+            urgent_budget: settings.pace.urgent_budget_percent,
+        },
         clock: crate::fault::clock()?,
         ..StoreOptions::at(place)
     })

@@ -13,6 +13,8 @@ pub enum Report {
     Inbound(Inbound),
     /// A template's status changed.
     Template(TemplateChange),
+    /// How many people an account may write to in a moving day.
+    Budget(AccountBudget),
     /// Something about the sender or its account that a person should hear of.
     Notice(Notice),
 }
@@ -62,6 +64,15 @@ pub struct TemplateChange {
     pub language: String,
     /// The new status, in capitals.
     pub status: String,
+}
+
+/// How many people an account may write to in a moving day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountBudget {
+    /// The business account, or the portfolio that it is in.
+    pub account: String,
+    /// How many different people; none: as many as there are.
+    pub people_per_day: Option<u64>,
 }
 
 /// Something that a person should hear of.

@@ -20,6 +20,12 @@ pub struct Pace {
     pub lead: Duration,
     /// How late a request may leave after its slot, up to 100 ms; always below the margin.
     pub late_tolerance: Duration,
+    /// What normal messages keep while urgent ones would fill the pace, 0 to 40 hundredths.
+    pub normal_floor_percent: u8,
+    /// What bulk messages keep while more urgent ones would fill the pace, 0 to 40 hundredths.
+    pub bulk_floor_percent: u8,
+    /// What of a daily budget of people is kept for urgent messages, 0 to 50 hundredths.
+    pub urgent_budget_percent: u8,
 }
 
 impl Pace {
@@ -30,6 +36,9 @@ impl Pace {
             reserve_ahead: reader.get("pace.reserve_ahead")?,
             lead: reader.get("pace.lead")?,
             late_tolerance: reader.get("pace.late_tolerance")?,
+            normal_floor_percent: reader.get("pace.normal_floor_percent")?,
+            bulk_floor_percent: reader.get("pace.bulk_floor_percent")?,
+            urgent_budget_percent: reader.get("pace.urgent_budget_percent")?,
         };
         // A rate's worth of slots spans a second and the margin; lateness of a whole margin would use that up.
         reader.require(

@@ -131,14 +131,14 @@ from_value! {
     u64 = Integer,
 }
 
-impl FromValue for u32 {
-    fn from_value(value: Value) -> Option<Self> {
-        u64::from_value(value)?.try_into().ok()
-    }
+macro_rules! from_integer {
+    ($($type:ty),+) => {$(
+        impl FromValue for $type {
+            fn from_value(value: Value) -> Option<Self> {
+                u64::from_value(value)?.try_into().ok()
+            }
+        }
+    )+};
 }
 
-impl FromValue for usize {
-    fn from_value(value: Value) -> Option<Self> {
-        u64::from_value(value)?.try_into().ok()
-    }
-}
+from_integer!(u8, u32, usize);

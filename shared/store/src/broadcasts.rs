@@ -28,10 +28,14 @@ statements! {
     ROWS = "select id, tenant_id, job_key, kind, name, state, control, sender_id, audience, held_until,
   created_at, planned_at
 from jobs where tenant_id = $1 and kind = 'broadcast' and id < $2 order by id desc limit $3";
-    COUNTS = "select job_id, state, count(*) as messages, min(due_at) as first_due
+    COUNTS = "select job_id, state, count(*) as messages, min(due_at) as first_due,
+  max(due_at) as last_due
 from messages where job_id in (select cast(value as bigint) from json_each($1)) group by job_id, state";
-    PACES = "select s.id, s.state, s.rate_per_second, p.effective_rate_milli, p.parked_until
-from senders s join pace p on p.sender_id = s.id where s.id in (select cast(value as bigint) from json_each($1))";
+    PACES = "select s.id, s.state, s.rate_per_second, p.effective_rate_milli, p.parked_until, b.people_per_day,
+  (select count(*) from reached where reached.budget_id = b.id and reached.reached_at > $2) as people
+from senders s join pace p on p.sender_id = s.id
+left join budgets b on b.tenant_id = s.tenant_id and b.portfolio = s.portfolio and b.people_per_day is not null
+where s.id in (select cast(value as bigint) from json_each($1))";
     /// What is due of each lane that may go on, counted before jobs are looked at: of lanes there are few.
     BACKLOG = "select sender_id, lane, messages from (
   select sender_id, lane, count(*) as messages from messages
@@ -129,6 +133,7 @@ row! {
         state: String,
         messages: i64,
         first_due: i64,
+        last_due: i64,
     }
 }
 
@@ -138,6 +143,8 @@ struct Progress {
     counts: StateCounts,
     /// When the first waiting message falls due, in Unix milliseconds.
     first_due: Option<i64>,
+    /// When the last of those that wait falls due.
+    last_due: Option<i64>,
 }
 
 impl Store {
@@ -198,6 +205,7 @@ impl Store {
             progress.counts.add(state, row.messages.unsigned_abs());
             if state == MessageState::Queued {
                 progress.first_due = Some(row.first_due);
+                progress.last_due = Some(row.last_due);
             }
         }
         Ok(of)
@@ -211,6 +219,7 @@ fn view(row: JobRow, progress: Progress, forecasts: &HashMap<i64, SenderForecast
         let waiting = Waiting {
             messages: progress.counts.get(MessageState::Queued) + progress.counts.get(MessageState::Claimed),
             not_before: progress.first_due.unwrap_or(0).max(row.held_until),
+            last_due: progress.last_due.unwrap_or(0),
             ahead: sender.ahead_of_job(row.id),
         };
         sender.last_departure(waiting, now)

@@ -11,16 +11,25 @@ use serde::Serialize;
 use crate::{
     LeaseId, Store,
     audience::to_json,
+    budgets,
     db::{Tx, args, row, statements},
-    dialect::{CLAIM_AND_START_LANE, CLAIM_LANE, NOTE_TURN},
     error::{StoreError, StoreResult},
     jobs::json_list,
-    lanes::{Front, Fronts, order, read_fronts, shares},
+    lanes::{Fronts, read_fronts},
     senders::{channel_of, rate_of},
 };
 
+mod turn;
+
+use turn::Claim;
+pub use turn::Shares;
+
 statements! {
-    SENDER = "select senders.provider, senders.rate_per_second, pace.last_lane from senders join pace on pace.sender_id = senders.id
+    SENDER = "select senders.provider, senders.rate_per_second, pace.last_urgent, pace.last_normal, pace.last_bulk,
+  budgets.id as budget_id
+from senders join pace on pace.sender_id = senders.id
+left join budgets on budgets.tenant_id = senders.tenant_id and budgets.portfolio = senders.portfolio
+  and budgets.people_per_day is not null
 where senders.id = $1 and senders.state = 'active' and pace.parked_until <= $2
   and exists (select 1 from leases where leases.id = $3 and leases.expires_at > $2)";
     START = "update messages set state = 'sending', attempts = attempts + 1, updated_at = $3
@@ -88,10 +97,22 @@ pub struct Claimed {
 }
 
 row! {
-    struct ClaimedRow {
-        id: i64,
+    struct SenderRow {
+        provider: String,
+        rate_per_second: Option<i64>,
+        last_urgent: i64,
+        last_normal: i64,
+        last_bulk: i64,
+        budget_id: Option<i64>,
+    }
+}
+
+row! {
+    pub(crate) struct ClaimedRow {
+        pub(crate) id: i64,
         job_id: i64,
-        recipient_id: i64,
+        pub(crate) recipient_id: i64,
+        pub(crate) lane: i64,
         phone: String,
         fields: Option<String>,
         due_at: i64,
@@ -158,25 +179,31 @@ impl Store {
         fronts: &mut Fronts,
     ) -> StoreResult<Vec<Vec<Claimed>>> {
         let now = self.now_ms();
-        let sender: Option<(String, Option<i64>, i64)> = tx.optional(SENDER, args![sender_id, now, lease.0]).await?;
-        let Some((provider, rate, last_lane)) = sender else { return Ok(Vec::new()) };
+        let sender: Option<SenderRow> = tx.optional(SENDER, args![sender_id, now, lease.0]).await?;
+        let Some(sender) = sender else { return Ok(Vec::new()) };
+        let rate = sender.rate_per_second;
         let batch_limit = rate_of(rate).batch_limit() as usize;
         let limit = batch_limit.saturating_mul(batches);
-        let channel = rate.is_none().then(|| channel_of(&provider)).transpose()?;
-        let mut claim = Claim { sender_id, lease, channel, now, limit, rows: Vec::new() };
+        let channel = rate.is_none().then(|| channel_of(&sender.provider)).transpose()?;
+        let last = [sender.last_urgent, sender.last_normal, sender.last_bulk];
+        let mut claim = Claim { sender_id, lease, channel, now, limit, shares: self.shares, last, rows: Vec::new() };
         let (mut read_at, known) = fronts.take(sender_id, now).unzip();
         let mut ahead = known.unwrap_or_default();
-        claim.turn(tx, &mut ahead, last_lane).await?;
+        claim.turn(tx, &mut ahead).await?;
         if claim.rows.len() < limit {
             read_at = Some(now);
             ahead = read_fronts(tx, sender_id, now).await?;
-            claim.turn(tx, &mut ahead, last_lane).await?;
+            claim.turn(tx, &mut ahead).await?;
         }
         // Where all was taken there is nothing to go on from.
         if let Some(read_at) = read_at.filter(|_| claim.rows.len() == limit) {
             fronts.put(sender_id, read_at, ahead);
         }
-        let mut claimed = claim.rows.into_iter().map(|row| self.claimed(row)).collect::<StoreResult<VecDeque<_>>>()?;
+        let rows = match sender.budget_id {
+            None => claim.rows,
+            Some(budget) => budgets::book(tx, budget, sender_id, self.shares.urgent_budget, claim.rows, now).await?,
+        };
+        let mut claimed = rows.into_iter().map(|row| self.claimed(row)).collect::<StoreResult<VecDeque<_>>>()?;
         let mut of_batches = Vec::with_capacity(batches);
         while !claimed.is_empty() {
             let count = claimed.len().min(batch_limit);
@@ -274,69 +301,6 @@ impl Store {
         let expired = tx.execute(EXPIRE, args![self.now_ms(), i64::from(limit)]).await?;
         tx.commit().await?;
         Ok(expired)
-    }
-}
-
-/// A claim for one sender in the making.
-struct Claim {
-    sender_id: i64,
-    lease: LeaseId,
-    /// Where attempts are started at once.
-    channel: Option<&'static str>,
-    now: i64,
-    /// The most messages.
-    limit: usize,
-    rows: Vec<ClaimedRow>,
-}
-
-impl Claim {
-    /// Takes what is due from `fronts`, each lane in its turn after `last`, and moves them on.
-    async fn turn(&mut self, tx: &mut Tx, fronts: &mut [Front], last: i64) -> StoreResult<()> {
-        order(fronts, last);
-        let lanes: Vec<i64> = fronts.iter().map(|front| front.lane).collect();
-        let most = i64::try_from(self.limit).unwrap_or(i64::MAX);
-        let mut served = None;
-        for (front, share) in fronts.iter_mut().zip(shares(&lanes, most)) {
-            if self.take(tx, front, share).await? {
-                served = Some(front.lane);
-            }
-        }
-        // What some lanes left goes to the first that have more.
-        for front in fronts.iter_mut() {
-            self.take(tx, front, most).await?;
-        }
-        if let (true, Some(served)) = (lanes.len() > 1, served) {
-            tx.execute(NOTE_TURN, args![self.sender_id, served]).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes at most `share` messages of a lane, as long as there is room; whether it took any.
-    async fn take(&mut self, tx: &mut Tx, front: &mut Front, share: i64) -> StoreResult<bool> {
-        let room = i64::try_from(self.limit - self.rows.len()).unwrap_or(i64::MAX);
-        let most = share.min(room);
-        if most == 0 || front.due_at > self.now {
-            return Ok(false);
-        }
-        let (lease, due_at, id) = (self.lease.0, front.due_at, front.id);
-        let mut taken: Vec<ClaimedRow> = match self.channel {
-            None => tx.all(CLAIM_LANE, args![self.sender_id, front.lane, self.now, most, lease, due_at, id]).await?,
-            Some(channel) => {
-                let values = args![self.sender_id, front.lane, self.now, most, lease, due_at, id, channel];
-                tx.all(CLAIM_AND_START_LANE, values).await?
-            }
-        };
-        // RETURNING promises no order.
-        taken.sort_unstable_by_key(|row| (row.due_at, row.id));
-        // A lane that gave less has nothing more to give now.
-        let short = taken.len() < usize::try_from(most).unwrap_or(usize::MAX);
-        (front.due_at, front.id) = match taken.last() {
-            Some(last) if !short => (last.due_at, last.id),
-            _ => (i64::MAX, 0),
-        };
-        let any = !taken.is_empty();
-        self.rows.append(&mut taken);
-        Ok(any)
     }
 }
 

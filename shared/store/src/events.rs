@@ -1,6 +1,6 @@
 //! What providers post, kept raw and applied later: order and repeats do not matter.
 
-use kabar_domain::report::{Inbound, Receipt, Report};
+use kabar_domain::report::{AccountBudget, Inbound, Receipt, Report};
 use serde::Serialize;
 
 use crate::{
@@ -200,10 +200,14 @@ impl Store {
                         .notices
                         .push(format!("template {} ({}) is now {}", change.name, change.language, change.status));
                 }
+                Report::Budget(budget) if event.allowed.is_none() => {
+                    let AccountBudget { account, people_per_day } = budget;
+                    self.set_budget_of_account(tx, &event.provider, &account, people_per_day).await?;
+                }
                 Report::Notice(notice) if event.allowed.is_none() => {
                     applied.notices.push(format!("{}: {}", notice.kind, notice.detail));
                 }
-                Report::Template(_) | Report::Notice(_) => {}
+                Report::Template(_) | Report::Budget(_) | Report::Notice(_) => {}
             }
         }
         Ok(())

@@ -22,9 +22,6 @@ pub const LANE_JOB_MASK: i64 = (1 << PRIORITY_SHIFT) - 1;
 /// The most lanes of one sender that are looked at in a turn.
 const MOST_LANES: i64 = 256;
 
-/// The most lanes of one priority that share a turn; the next turn goes to those after them.
-const LANES_A_TURN: usize = 4;
-
 /// How long a process goes by the fronts that it saw, in milliseconds: so much later may it notice what came before them.
 const FRONTS_MOST_MS: i64 = 250;
 
@@ -39,10 +36,11 @@ pub(crate) const fn lane(priority: Priority, broadcast: Option<i64>) -> i64 {
 
 /// The first lane of the priority of `lane`: those below it are more urgent.
 pub(crate) const fn first_of_priority(lane: i64) -> i64 {
-    priority_of(lane) << PRIORITY_SHIFT
+    rank_of(lane) << PRIORITY_SHIFT
 }
 
-const fn priority_of(lane: i64) -> i64 {
+/// The rank of the priority of `lane`.
+pub(crate) const fn rank_of(lane: i64) -> i64 {
     lane >> PRIORITY_SHIFT
 }
 
@@ -185,42 +183,9 @@ pub(crate) async fn read_fronts(tx: &mut Tx, sender_id: i64, now: i64) -> StoreR
     Ok(lanes.into_iter().map(|(lane, due_at)| Front { lane, due_at, id: 0 }).collect())
 }
 
-/// Puts fronts into the order in which their lanes are to be served: urgent first; within a priority beginning after `last`,
-/// the lane served last.
-pub(crate) fn order(fronts: &mut [Front], last: i64) {
-    fronts.sort_unstable_by_key(|front| (priority_of(front.lane), front.lane <= last, front.lane));
-}
-
-/// How many messages each of `lanes`, in the order of their turns, may give towards `limit`: the first of each priority
-/// share equally, and what they leave goes to the next.
-pub(crate) fn shares(lanes: &[i64], limit: i64) -> impl Iterator<Item = i64> + '_ {
-    lanes.iter().map(move |lane| {
-        let count = lanes.iter().filter(|other| priority_of(**other) == priority_of(*lane)).count().min(LANES_A_TURN);
-        (limit / i64::try_from(count).unwrap_or(1).max(1)).max(1)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lanes_sort_by_priority_and_share_a_batch() {
-        let (urgent, one, two) =
-            (lane(Priority::Urgent, None), lane(Priority::Bulk, Some(1)), lane(Priority::Bulk, Some(2)));
-        assert!(urgent < one && one < two);
-        assert_eq!(shares(&[urgent, one, two], 20).collect::<Vec<_>>(), [20, 10, 10]);
-        assert_eq!(shares(&[one; 20], 20).collect::<Vec<_>>(), [5; 20]);
-    }
-
-    #[test]
-    fn turns_begin_after_the_lane_served_last() {
-        let front = |lane| Front { lane, due_at: 0, id: 0 };
-        let (urgent, lanes) = (lane(Priority::Urgent, None), [1, 2, 3].map(|job| lane(Priority::Bulk, Some(job))));
-        let mut fronts = [urgent, lanes[0], lanes[1], lanes[2]].map(front);
-        order(&mut fronts, lanes[1]);
-        assert_eq!(fronts.map(|front| front.lane), [urgent, lanes[2], lanes[0], lanes[1]]);
-    }
 
     #[test]
     fn fronts_are_gone_by_for_a_while() {

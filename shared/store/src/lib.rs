@@ -18,6 +18,7 @@ mod audience;
 mod audit;
 mod blocks;
 mod broadcasts;
+mod budgets;
 mod claims;
 mod clock;
 mod db;
@@ -59,7 +60,8 @@ pub use audience::{AudienceRow, FileBroadcast};
 pub use audit::{Actor, AuditEntry};
 pub use blocks::Block;
 pub use broadcasts::{Broadcast, BroadcastState, ExportRow, Forecast};
-pub use claims::{Claimed, StartRequest, Started};
+pub use budgets::Budget;
+pub use claims::{Claimed, Shares, StartRequest, Started};
 use clock::LedgerClock;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use dead_letters::{DeadLetter, DeadLetterFilter, NewDeadLetter};
@@ -111,6 +113,8 @@ pub struct StoreOptions {
     pub statement_timeout: Duration,
     /// How long to wait for a connection, or for another process's write to end.
     pub connect_timeout: Duration,
+    /// How pace and budget are divided between priorities.
+    pub shares: Shares,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
 }
@@ -135,6 +139,7 @@ impl StoreOptions {
             pooler: false,
             statement_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
+            shares: Shares::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -147,6 +152,7 @@ pub struct Store {
     clock: Arc<LedgerClock>,
     wake: Wake,
     sealer: Arc<seal::Sealer>,
+    shares: Shares,
     opaque_key: Arc<tokio::sync::OnceCell<hmac::Key>>,
     /// Events that come in at once.
     arrivals: Arc<shared_commit::SharedCommit<events::AppendedEvent>>,
@@ -176,6 +182,7 @@ impl Store {
             clock: Arc::new(LedgerClock::new(options.clock.clone())),
             wake: Wake::default(),
             sealer: Arc::new(seal::Sealer::new(options.master_key.as_ref())?),
+            shares: options.shares,
             opaque_key: Arc::default(),
             arrivals: Arc::default(),
             actor: None,
@@ -243,6 +250,7 @@ impl Store {
             audit::STATEMENTS,
             blocks::STATEMENTS,
             broadcasts::STATEMENTS,
+            budgets::STATEMENTS,
             claims::STATEMENTS,
             dead_letters::STATEMENTS,
             doubts::STATEMENTS,

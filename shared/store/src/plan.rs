@@ -117,7 +117,8 @@ pub(crate) struct Chunk {
 }
 
 impl Store {
-    /// Plans the next chunk of the oldest unplanned job; nothing where there is none, or others are at it.
+    /// Plans the next chunk of a job: of the one that has had the fewest messages so far. Nothing where there is none, or others
+    /// are at it.
     ///
     /// # Errors
     /// When the ledger cannot be written. The chunk may then be planned again.

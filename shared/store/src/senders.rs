@@ -26,28 +26,28 @@ pub(crate) use state::halt_senders;
 const MOST_NAMES: i64 = 10;
 
 statements! {
-    SENDERS = "select id, tenant_id, name, provider, address, account, app, credentials, api_base, api_version,
+    SENDERS = "select id, tenant_id, name, provider, address, account, app, portfolio, credentials, api_base, api_version,
   app_secret, rate_per_second, state, state_reason, receipts_through, last_receipt_at, created_at
 from senders where tenant_id = $1 order by name";
-    BY_NAME = "select id, tenant_id, name, provider, address, account, app, credentials, api_base, api_version,
+    BY_NAME = "select id, tenant_id, name, provider, address, account, app, portfolio, credentials, api_base, api_version,
   app_secret, rate_per_second, state, state_reason, receipts_through, last_receipt_at, created_at
 from senders where tenant_id = $1 and name = $2";
-    BY_ID = "select id, tenant_id, name, provider, address, account, app, credentials, api_base, api_version,
+    BY_ID = "select id, tenant_id, name, provider, address, account, app, portfolio, credentials, api_base, api_version,
   app_secret, rate_per_second, state, state_reason, receipts_through, last_receipt_at, created_at
 from senders where id = $1";
-    BY_ADDRESS = "select id, tenant_id, name, provider, address, account, app, credentials, api_base, api_version,
+    BY_ADDRESS = "select id, tenant_id, name, provider, address, account, app, portfolio, credentials, api_base, api_version,
   app_secret, rate_per_second, state, state_reason, receipts_through, last_receipt_at, created_at
 from senders where provider = $1 and address = $2 order by id";
     PROVIDER = "select provider from senders where id = $1";
     NAMES = "select name from senders where tenant_id = $1 order by name limit $2";
-    ADD = "insert into senders (tenant_id, name, provider, address, account, app, credentials, api_base, api_version,
+    ADD = "insert into senders (tenant_id, name, provider, address, account, app, portfolio, credentials, api_base, api_version,
   app_secret, rate_per_second, state, receipts_through, created_at, updated_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'active', 0, $12, $12)
+values ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9, $10, $11, 'active', 0, $12, $12)
 on conflict (tenant_id, name) do nothing
 returning id";
     ADD_PACE = "insert into pace (sender_id, next_slot_us, clock_us, rate_changed_at, parked_until, park_streak,
-  ticketed_until, last_lane)
-values ($1, 0, 0, 0, 0, 0, 0, 0)";
+  ticketed_until)
+values ($1, 0, 0, 0, 0, 0, 0)";
     CHANGE = "update senders set address = coalesce($2, address), account = coalesce($3, account),
   app = coalesce($4, app), credentials = coalesce($5, credentials), api_base = coalesce($6, api_base),
   api_version = coalesce($7, api_version), app_secret = coalesce($8, app_secret), updated_at = $9
@@ -109,6 +109,8 @@ pub struct Sender {
     pub account: String,
     /// The provider's application whose limits it shares.
     pub app: String,
+    /// The business portfolio whose budget of people it shares; its account unless it was moved.
+    pub portfolio: String,
     /// The provider's address, without version.
     pub api_base: String,
     /// The version of the provider's API.
@@ -175,6 +177,7 @@ row! {
         address: String,
         account: String,
         app: String,
+        portfolio: String,
         credentials: String,
         api_base: String,
         api_version: String,
@@ -274,6 +277,7 @@ impl Store {
             address: row.address,
             account: row.account,
             app: row.app,
+            portfolio: row.portfolio,
             api_base: row.api_base,
             api_version: row.api_version,
             rate: rate_of(row.rate_per_second),

@@ -15,6 +15,8 @@ use super::fixtures::*;
 
 on_both_ledgers!(
     urgent_comes_before_normal_before_bulk,
+    less_urgent_messages_keep_their_floors,
+    turns_of_one_priority_go_on_beside_anothers,
     two_broadcasts_share_a_batch,
     what_one_broadcast_leaves_another_takes,
     broadcasts_take_turns_at_a_low_rate,
@@ -47,6 +49,37 @@ async fn urgent_comes_before_normal_before_bulk(ledger: TestLedger) {
     assert_eq!(order[..3], [urgent, normal, bulk]);
     assert_eq!((claimed.len(), claimed[0].phone.clone()), (20, phone(2)));
     assert_adds_up(store).await;
+}
+
+async fn less_urgent_messages_keep_their_floors(ledger: TestLedger) {
+    let store = ledger.store();
+    let sender = sender(store, rate(20)).await;
+    let bulk = planned(store, broadcast("bulk", 0..200)).await;
+    let normal = planned(store, with(broadcast("normal", 0..200), json!({"priority": "normal"}))).await;
+    let urgent = planned(store, with(broadcast("urgent", 0..200), json!({"priority": "urgent"}))).await;
+    let courier = Courier::of(store).await;
+    for _ in 0..5 {
+        let claimed = courier.claim(&sender).await;
+        assert_eq!([urgent, normal, bulk].map(|job| of_job(&claimed, job)), [14, 4, 2]);
+    }
+}
+
+async fn turns_of_one_priority_go_on_beside_anothers(ledger: TestLedger) {
+    let store = ledger.store();
+    let sender = sender(store, rate(20)).await;
+    let mut jobs = Vec::new();
+    for number in 0..12 {
+        let priority = if number < 6 { "normal" } else { "bulk" };
+        let job = with(broadcast(&format!("b{number}"), 0..30), json!({"priority": priority}));
+        jobs.push(planned(store, job).await);
+    }
+    let courier = Courier::of(store).await;
+    let mut served = [0; 12];
+    for _ in 0..6 {
+        let claimed = courier.claim(&sender).await;
+        jobs.iter().enumerate().for_each(|(index, job)| served[index] += of_job(&claimed, *job));
+    }
+    assert!(served.iter().all(|messages| *messages > 0), "some broadcasts wait while others move on: {served:?}");
 }
 
 async fn two_broadcasts_share_a_batch(ledger: TestLedger) {

@@ -8,6 +8,7 @@ mod fixtures;
 
 mod access;
 mod broadcasts;
+mod budgets;
 mod claims;
 mod clocks;
 mod dead_letters;

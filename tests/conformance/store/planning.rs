@@ -26,6 +26,7 @@ on_both_ledgers!(
     messages_of_a_disabled_template_are_skipped,
     a_group_is_its_members_when_the_job_came,
     planning_goes_on_where_another_process_stopped,
+    jobs_are_planned_in_turns_and_a_single_send_waits_for_none,
     a_reminder_has_a_message_for_each_offset_that_lies_ahead,
     a_cancelled_job_plans_nothing,
     sends_keep_their_times,
@@ -213,6 +214,23 @@ async fn planning_goes_on_where_another_process_stopped(ledger: TestLedger) {
 fn reminder(id: &str) -> Value {
     json!({"type": "reminder", "id": id, "to": phone(1), "due": "2026-12-05", "before": ["7d", "3d", "1d", "0d"],
         "at": "09:00", "timezone": "Asia/Jakarta", "content": {"text": "halo"}})
+}
+
+async fn jobs_are_planned_in_turns_and_a_single_send_waits_for_none(ledger: TestLedger) {
+    let store = ledger.store();
+    sender(store, rate(20)).await;
+    let next = async || store.plan_next().await.unwrap().unwrap().job_id;
+    let first = enqueue(store, broadcast("first", 0..2_500)).await;
+    assert_eq!(next().await, first);
+    let second = enqueue(store, broadcast("second", 0..2_500)).await;
+    let single = enqueue(store, send("single", 1)).await;
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        order.push(next().await);
+    }
+    assert_eq!(order, [second, single, first, second, first, second]);
+    assert_eq!(store.plan_next().await.unwrap(), None);
+    assert_adds_up(store).await;
 }
 
 async fn a_reminder_has_a_message_for_each_offset_that_lies_ahead(ledger: TestLedger) {

@@ -11,8 +11,10 @@ use super::{
 };
 use crate::views;
 
+mod budget;
 mod change;
 
+use budget::BudgetArgs;
 use change::{AddArgs, SetArgs};
 
 /// The business identities that messages come from
@@ -34,6 +36,7 @@ enum Command {
     #[command(after_help = "Example:\n  kabar sender show shop")]
     Show(Name),
     Set(SetArgs),
+    Budget(BudgetArgs),
     /// Pause a sender; nothing of it is sent until it is resumed
     #[command(after_help = "Example:\n  kabar sender pause shop --reason 'closed for the holidays'")]
     Pause {
@@ -73,6 +76,7 @@ pub(crate) async fn run(arguments: SenderArgs, common: &Common) -> anyhow::Resul
             let sender = store.change_sender(DEFAULT_TENANT, &arguments.name, &change).await?;
             show(json, &views::Sender::from(&sender), || format!("sender {} changed", sender.name))
         }
+        Command::Budget(arguments) => budget::run(store, arguments, json).await,
         Command::Pause { name, reason } => {
             store.pause_sender(DEFAULT_TENANT, &name, &reason).await?;
             let next = format!("; `kabar sender resume {name}` goes on");
@@ -114,9 +118,11 @@ async fn show_one(store: &Store, name: &str, json: bool) -> anyhow::Result<()> {
     let pace = store.pace(sender.id).await?;
     let effective = pace.and_then(|pace| pace.rate_milli).map(|milli| milli as f64 / 1_000.0);
     let open = pace.is_some_and(|pace| pace.open);
+    let budget = store.budget(&sender).await?;
     let mut shown = serde_json::to_value(views::Sender::from(&sender))?;
     shown["effective_rate"] = json!(effective);
     shown["open"] = json!(open);
+    shown["budget"] = json!(budget.map(views::Budget::from));
     show(json, &shown, || {
         let mut table = Table::of_facts();
         table.fact("name", &sender.name);
@@ -124,6 +130,8 @@ async fn show_one(store: &Store, name: &str, json: bool) -> anyhow::Result<()> {
         table.fact("phone number id", &sender.address);
         table.fact("account", &sender.account);
         table.fact("app", &sender.app);
+        table.fact("portfolio", &sender.portfolio);
+        table.fact("people in 24 hours", budget::told(budget));
         table.fact("api", format!("{}/{}", sender.api_base, sender.api_version));
         table.fact("access token", "*** (set)");
         table.fact("app secret", if sender.app_secret().is_some() { "*** (its own)" } else { "the deployment's" });

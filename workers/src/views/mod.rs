@@ -25,7 +25,7 @@ pub(crate) use message::{ListedMessage, MessageStory};
 pub(crate) use recipient::{Recipient, lifted_by};
 pub(crate) use reminder::{EndedReminder, Reminder, ReminderDetail};
 pub(crate) use schedule::Schedule;
-pub(crate) use sender::Sender;
+pub(crate) use sender::{Budget, Sender};
 pub(crate) use stats::{Stats, Status};
 pub(crate) use template::Template;
 pub(crate) use value::{Counts, Rate, State, Timestamp};

@@ -17,6 +17,8 @@ pub(crate) struct Sender {
     account: String,
     /// The provider's application whose limits it shares.
     app: String,
+    /// The business portfolio whose budget of people it shares.
+    portfolio: String,
     /// The provider's address, without version.
     api_base: String,
     /// The version of the provider's API.
@@ -35,6 +37,21 @@ pub(crate) struct Sender {
     created_at: Timestamp,
 }
 
+/// How many different people a business portfolio may write to in a moving day.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(crate) struct Budget {
+    /// How many; none: as many as there are.
+    people_per_day: Option<u64>,
+    /// How many it has, those aside who wrote within a day before.
+    people: u64,
+}
+
+impl From<kabar_store::Budget> for Budget {
+    fn from(budget: kabar_store::Budget) -> Self {
+        Self { people_per_day: budget.people_per_day, people: budget.people }
+    }
+}
+
 impl From<&kabar_store::Sender> for Sender {
     fn from(sender: &kabar_store::Sender) -> Self {
         Self {
@@ -43,6 +60,7 @@ impl From<&kabar_store::Sender> for Sender {
             phone_number_id: sender.address.clone(),
             account: sender.account.clone(),
             app: sender.app.clone(),
+            portfolio: sender.portfolio.clone(),
             api_base: sender.api_base.clone(),
             api_version: sender.api_version.clone(),
             own_app_secret: sender.app_secret().is_some(),

@@ -78,9 +78,13 @@ impl Store {
             tx.commit().await?;
             cancelled += swept;
             if swept == 0 {
-                return Ok(cancelled);
+                break;
             }
         }
+        let mut tx = self.db.begin().await?;
+        crate::budgets::forget_promises(&mut tx, row.sender_id).await?;
+        tx.commit().await?;
+        Ok(cancelled)
     }
 
     /// Lets the failed messages of a broadcast be tried anew, but for those whose time has run out. How many.

@@ -1,5 +1,5 @@
 //! When the last of some waiting messages leaves: at the sender's rate, after what is more urgent, in turns with what is as
-//! urgent, and not while the sender is parked.
+//! urgent, not while the sender is parked, and as the budget of its portfolio allows.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -8,6 +8,7 @@ use kabar_domain::{job::Priority, pace::spacing_us};
 use super::{BACKLOG, PACES};
 use crate::{
     Store,
+    budgets::DAY_MS,
     db::{args, row},
     error::StoreResult,
     jobs::json_list,
@@ -25,6 +26,8 @@ row! {
         rate_per_second: Option<i64>,
         effective_rate_milli: Option<i64>,
         parked_until: i64,
+        people_per_day: Option<i64>,
+        people: i64,
     }
 }
 
@@ -44,6 +47,8 @@ pub(super) struct Waiting {
     pub(super) messages: u64,
     /// Before this time none of them leaves, in Unix milliseconds.
     pub(super) not_before: i64,
+    /// When the last of them falls due, in Unix milliseconds: later than now where some wait for the portfolio's budget.
+    pub(super) last_due: i64,
     /// How many others leave before the last of them.
     pub(super) ahead: u64,
 }
@@ -74,13 +79,13 @@ impl Store {
         };
         // The job to be is the newest of all.
         let ahead = sender.ahead_of(lane(priority, Some(LANE_JOB_MASK)), messages);
-        let ends_at = sender.last_departure(Waiting { messages, not_before, ahead }, self.now_ms());
+        let ends_at = sender.last_departure(Waiting { messages, not_before, last_due: 0, ahead }, self.now_ms());
         Ok(Forecast { ahead, ends_at })
     }
 
     pub(super) async fn forecasts(&self, sender_ids: &[i64]) -> StoreResult<HashMap<i64, SenderForecast>> {
         let ids = json_list(sender_ids);
-        let paces: Vec<PaceRow> = self.db.all(PACES, args![ids.as_str()]).await?;
+        let paces: Vec<PaceRow> = self.db.all(PACES, args![ids.as_str(), self.now_ms() - DAY_MS]).await?;
         let backlog: Vec<(i64, i64, i64)> = self.db.all(BACKLOG, args![ids, self.now_ms()]).await?;
         let mut forecasts: HashMap<i64, SenderForecast> =
             paces.into_iter().map(|pace| (pace.id, SenderForecast { pace, lanes: Vec::new() })).collect();
@@ -127,7 +132,21 @@ impl SenderForecast {
         let starts = now.max(self.pace.parked_until);
         // What waits already goes on while these may not leave yet.
         let alone = after(starts.max(waiting.not_before), waiting.messages);
-        Some(alone.max(after(starts, waiting.messages.saturating_add(waiting.ahead))))
+        let among_others = after(starts, waiting.messages.saturating_add(waiting.ahead));
+        Some(alone.max(among_others).max(self.budget_allows(waiting, now)))
+    }
+
+    /// When the portfolio's budget allows the last of them at the latest, in Unix milliseconds; everybody counts as somebody
+    /// new. Places come free as they were taken a day before, and messages that wait for one know when.
+    fn budget_allows(&self, waiting: Waiting, now: i64) -> i64 {
+        let Some(most) = self.pace.people_per_day.map(i64::unsigned_abs) else { return 0 };
+        let left = most.saturating_sub(self.pace.people.unsigned_abs());
+        let too_many = waiting.messages.saturating_add(waiting.ahead).saturating_sub(left);
+        match too_many.div_ceil(most.max(1)) {
+            0 => 0,
+            1 if waiting.last_due > now => waiting.last_due,
+            days => now.saturating_add_unsigned(days.saturating_mul(DAY_MS.unsigned_abs())),
+        }
     }
 }
 
@@ -142,6 +161,8 @@ mod tests {
             rate_per_second: Some(20),
             effective_rate_milli: None,
             parked_until: 0,
+            people_per_day: None,
+            people: 0,
         };
         SenderForecast { pace, lanes: lanes.to_vec() }
     }
@@ -154,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_left_takes_the_rate_and_its_margin() {
-        let left = Waiting { messages: 2_000, not_before: 0, ahead: 0 };
+        let left = Waiting { messages: 2_000, not_before: 0, last_due: 0, ahead: 0 };
         assert_eq!(sender(&[]).last_departure(left, 1_000), Some(1_000 + 101_500));
         assert_eq!(with(|pace| pace.effective_rate_milli = Some(10_000)).last_departure(left, 0), Some(203_000));
         assert_eq!(with(|pace| pace.parked_until = 9_000).last_departure(left, 0), Some(110_500));
@@ -180,9 +201,21 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_of_people_takes_days() {
+        let within = |people: i64| with(|pace| (pace.people_per_day, pace.people) = (Some(250), people));
+        let waiting = Waiting { messages: 200, not_before: 0, last_due: 0, ahead: 0 };
+        assert_eq!(within(50).last_departure(waiting, 0), Some(10_150), "all of them fit");
+        assert_eq!(within(250).last_departure(waiting, 0), Some(DAY_MS));
+        let promised = Waiting { last_due: 7_200_000, ..waiting };
+        assert_eq!(within(250).last_departure(promised, 0), Some(7_200_000));
+        let many = Waiting { messages: 1_000, ..waiting };
+        assert_eq!(within(0).last_departure(many, 0), Some(3 * DAY_MS));
+    }
+
+    #[test]
     fn others_go_on_while_it_may_not_leave_yet() {
         let sender = sender(&[]);
-        let waiting = Waiting { messages: 100, not_before: 20_000, ahead: 100 };
+        let waiting = Waiting { messages: 100, not_before: 20_000, last_due: 0, ahead: 100 };
         assert_eq!(sender.last_departure(waiting, 0), Some(25_075));
         assert_eq!(sender.last_departure(Waiting { ahead: 1_000, ..waiting }, 0), Some(55_825));
     }

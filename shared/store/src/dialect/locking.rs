@@ -23,7 +23,7 @@ where id in (
   order by due_at, id limit $4",
     " for update skip locked",
     ")
-returning id, job_id, recipient_id, (select phone from recipients where recipients.id = messages.recipient_id) as phone,
+returning id, job_id, recipient_id, lane, (select phone from recipients where recipients.id = messages.recipient_id) as phone,
   (select fields from message_fields where message_id = messages.id) as fields, due_at, attempts, state"
 );
 
@@ -53,7 +53,7 @@ from (
 where messages.",
             $place,
             " = picked.place
-returning id, job_id, recipient_id, (select phone from recipients where recipients.id = messages.recipient_id) as phone,
+returning id, job_id, recipient_id, lane, (select phone from recipients where recipients.id = messages.recipient_id) as phone,
   (select fields from message_fields where message_id = messages.id) as fields, due_at, attempts, state"
         )
     };
@@ -65,18 +65,20 @@ returning id, job_id, recipient_id, (select phone from recipients where recipien
 pub(crate) const CLAIM_AND_START_LANE: Sql =
     Sql { sqlite: claim_and_start!("id", ""), postgres: claim_and_start!("ctid", " for update skip locked") };
 
-/// Notes lane `$2` as the one that sender `$1` served last; left undone where another transaction holds the sender's
-/// pace: a turn more or less is not worth waiting for, and who waits for nothing is in no deadlock.
+/// Notes the lanes that sender `$1` served last, urgent, normal and bulk; left undone where another transaction holds the
+/// sender's pace: a turn more or less is not worth waiting for, and who waits for nothing is in no deadlock.
 pub(crate) const NOTE_TURN: Sql = picking!(
-    "update pace set last_lane = $2 where sender_id in (select sender_id from pace where sender_id = $1",
+    "update pace set last_urgent = $2, last_normal = $3, last_bulk = $4
+where sender_id in (select sender_id from pace where sender_id = $1",
     " for update skip locked",
     ")"
 );
 
-/// The job that is to be planned next.
+/// The job whose next chunk is to be planned: the one that has had the fewest messages so far, so that a single send waits for
+/// no million, and broadcasts take turns.
 pub(crate) const CLAIM_JOB: Sql = picking!(
     "select id, tenant_id, kind, body, sender_id, control, audience, cursor, created_at from jobs
-where state = 'accepted' order by id limit 1",
+where state = 'accepted' order by audience, id limit 1",
     " for update skip locked",
     ""
 );
@@ -95,6 +97,10 @@ where id in (select cast(value as bigint) from json_each($1)) order by id",
     " for update",
     ""
 );
+
+/// A budget: how many people it allows, how many it reached, and up to whom their places are promised.
+pub(crate) const LOCK_BUDGET: Sql =
+    picking!("select people_per_day, people, promised_at from budgets where id = $1", " for update", "");
 
 /// The pace of the senders with ids in `$1`, in the order of ids.
 pub(crate) const LOCK_PACE: Sql = picking!(

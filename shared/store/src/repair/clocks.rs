@@ -27,8 +27,8 @@ statements! {
 where ticketed_until > $2 or rate_changed_at > $2";
     ITEMS_NOW = "update line_items set available_at = $1 where available_at > $2";
     ADD_PACE = "insert into pace (sender_id, next_slot_us, clock_us, rate_changed_at, parked_until, park_streak,
-  ticketed_until, last_lane)
-select id, 0, 0, 0, 0, 0, 0, 0 from senders where not exists (select 1 from pace where pace.sender_id = senders.id)
+  ticketed_until)
+select id, 0, 0, 0, 0, 0, 0 from senders where not exists (select 1 from pace where pace.sender_id = senders.id)
 on conflict (sender_id) do nothing";
 }
 

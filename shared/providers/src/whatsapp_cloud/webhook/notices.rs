@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kabar_domain::report::{Report, TemplateChange};
+use kabar_domain::report::{AccountBudget, Report, TemplateChange};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -19,6 +19,12 @@ struct TemplateStatus<'a> {
     message_template_name: String,
     #[serde(borrow, default)]
     message_template_language: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Capability<'a> {
+    #[serde(borrow, default)]
+    max_daily_conversations_per_business: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +74,10 @@ pub(super) fn read(change: &Change<'_>, reports: &mut Vec<Report>) {
     match change.field.as_str() {
         "message_template_status_update" => reports.push(template(change)),
         "user_preferences" => preferences(change, reports),
+        "business_capability_update" => {
+            reports.extend(budget(change).map(Report::Budget));
+            reports.push(notice(&change.account, "business_capability_update", detail(change.value)));
+        }
         field => reports.push(notice(&change.account, word(field), detail(change.value))),
     }
 }
@@ -83,6 +93,24 @@ fn template(change: &Change<'_>) -> Report {
         language: text(status.message_template_language).unwrap_or_default().replace('-', "_"),
         status: status.event.to_ascii_uppercase(),
     })
+}
+
+/// How many people a portfolio may write to. The text is a tier's name; older versions of the webhook give a number, -1 for as
+/// many as there are.
+fn budget(change: &Change<'_>) -> Option<AccountBudget> {
+    let capability: Capability<'_> = parse(change.value)?;
+    let people_per_day = people_per_day(&text(capability.max_daily_conversations_per_business)?)?;
+    Some(AccountBudget { account: change.account.clone(), people_per_day })
+}
+
+/// The number of people in a tier such as `TIER_2K`; none inside: as many as there are.
+fn people_per_day(tier: &str) -> Option<Option<u64>> {
+    let tier = tier.strip_prefix("TIER_").unwrap_or(tier);
+    match (tier, tier.strip_suffix('K')) {
+        ("UNLIMITED" | "-1", _) => Some(None),
+        (_, Some(thousands)) => Some(Some(thousands.parse::<u64>().ok()?.checked_mul(1_000)?)),
+        (number, None) => Some(Some(number.parse().ok()?)),
+    }
 }
 
 fn preferences(change: &Change<'_>, reports: &mut Vec<Report>) {
@@ -117,4 +145,18 @@ fn detail(value: &RawValue) -> String {
         }
     }
     mask(&shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiers_are_numbers_of_people() {
+        for (tier, people) in [("TIER_250", 250), ("TIER_2K", 2_000), ("TIER_100K", 100_000), ("10000", 10_000)] {
+            assert_eq!(people_per_day(tier), Some(Some(people)), "{tier}");
+        }
+        assert_eq!([people_per_day("TIER_UNLIMITED"), people_per_day("-1")], [Some(None), Some(None)]);
+        assert_eq!([people_per_day("TIER_NEW"), people_per_day("K"), people_per_day("")], [None; 3]);
+    }
 }
