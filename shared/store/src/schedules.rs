@@ -36,15 +36,16 @@ statements! {
 values ($1, $2, $3, $4, $5, $6, $7, $8) returning id";
     LIST = "select id, tenant_id, cron, timezone, job, missed, next_tick, next_at, paused_at, created_at from schedules
 where tenant_id = $1 order by id";
-    ONE = "select id, tenant_id, cron, timezone, job, missed, next_tick, next_at, paused_at, created_at from schedules where id = $1";
+    ONE = "select id, tenant_id, cron, timezone, job, missed, next_tick, next_at, paused_at, created_at from schedules
+where tenant_id = $1 and id = $2";
     DUE = "select id, tenant_id, cron, timezone, job, missed, next_tick, next_at, paused_at, created_at from schedules
 where next_at <= $1 and paused_at is null order by next_at limit $2";
     MOVE_ON = "update schedules set next_tick = $4, next_at = $5
 where id = $1 and next_tick = $2 and next_at = $3 and paused_at is null";
-    PAUSE = "update schedules set paused_at = $2 where id = $1 and paused_at is null returning tenant_id";
-    RESUME = "update schedules set paused_at = null, next_tick = $2, next_at = $3
-where id = $1 and paused_at is not null returning tenant_id";
-    REMOVE = "delete from schedules where id = $1 returning tenant_id";
+    PAUSE = "update schedules set paused_at = $3 where tenant_id = $1 and id = $2 and paused_at is null";
+    RESUME = "update schedules set paused_at = null, next_tick = $3, next_at = $4
+where tenant_id = $1 and id = $2 and paused_at is not null";
+    REMOVE = "delete from schedules where tenant_id = $1 and id = $2";
 }
 
 /// A cron expression in a time zone with the job that each tick enqueues. Times are Unix milliseconds.
@@ -177,7 +178,7 @@ impl Store {
         let (id,): (i64,) = tx.one(ADD, values).await?;
         self.note_change(&mut tx, tenant, "schedule.add", id).await?;
         tx.commit().await?;
-        self.schedule(id).await
+        self.schedule(tenant, id).await
     }
 
     /// A tenant's schedules in the order of their ids.
@@ -189,12 +190,12 @@ impl Store {
         rows.into_iter().map(ScheduleRow::into_schedule).collect()
     }
 
-    /// One schedule.
+    /// One schedule of a tenant.
     ///
     /// # Errors
     /// When there is none of the id, or the ledger cannot be read.
-    pub async fn schedule(&self, id: i64) -> StoreResult<Schedule> {
-        let row: Option<ScheduleRow> = self.db.optional(ONE, args![id]).await?;
+    pub async fn schedule(&self, tenant: TenantId, id: i64) -> StoreResult<Schedule> {
+        let row: Option<ScheduleRow> = self.db.optional(ONE, args![tenant.0, id]).await?;
         let row = row.ok_or_else(|| StoreError::NotFound {
             what: "schedule",
             name: id.to_string(),
@@ -207,45 +208,47 @@ impl Store {
     ///
     /// # Errors
     /// When the ledger cannot be written.
-    pub async fn remove_schedule(&self, id: i64) -> StoreResult<bool> {
-        let mut tx = self.db.begin().await?;
-        let removed: Option<(i64,)> = tx.optional(REMOVE, args![id]).await?;
-        if let Some((tenant,)) = removed {
-            self.note_change(&mut tx, TenantId(tenant), "schedule.remove", id).await?;
-        }
-        tx.commit().await?;
-        Ok(removed.is_some())
+    pub async fn remove_schedule(&self, tenant: TenantId, id: i64) -> StoreResult<bool> {
+        self.change_schedule(tenant, id, "schedule.remove", async |tx| tx.execute(REMOVE, args![tenant.0, id]).await)
+            .await
     }
 
     /// Lets a schedule rest; whether it did not yet. What falls due meanwhile never fires.
     ///
     /// # Errors
     /// When there is none of the id, or the ledger cannot be written.
-    pub async fn pause_schedule(&self, id: i64) -> StoreResult<bool> {
-        self.schedule(id).await?;
-        let mut tx = self.db.begin().await?;
-        let paused: Option<(i64,)> = tx.optional(PAUSE, args![id, self.now_ms()]).await?;
-        if let Some((tenant,)) = paused {
-            self.note_change(&mut tx, TenantId(tenant), "schedule.pause", id).await?;
-        }
-        tx.commit().await?;
-        Ok(paused.is_some())
+    pub async fn pause_schedule(&self, tenant: TenantId, id: i64) -> StoreResult<bool> {
+        self.schedule(tenant, id).await?;
+        let values = args![tenant.0, id, self.now_ms()];
+        self.change_schedule(tenant, id, "schedule.pause", async |tx| tx.execute(PAUSE, values).await).await
     }
 
     /// Lets a schedule go on with its next tick from now; whether it rested.
     ///
     /// # Errors
     /// When there is none of the id, or the ledger cannot be written.
-    pub async fn resume_schedule(&self, id: i64) -> StoreResult<bool> {
-        let schedule = self.schedule(id).await?;
+    pub async fn resume_schedule(&self, tenant: TenantId, id: i64) -> StoreResult<bool> {
+        let schedule = self.schedule(tenant, id).await?;
         let (next_tick, next_at) = next_of(&schedule.expression()?, self.now_ms());
+        let values = args![tenant.0, id, next_tick, next_at];
+        self.change_schedule(tenant, id, "schedule.resume", async |tx| tx.execute(RESUME, values).await).await
+    }
+
+    /// Changes a schedule and notes who did; whether there was something to change.
+    async fn change_schedule(
+        &self,
+        tenant: TenantId,
+        id: i64,
+        action: &'static str,
+        change: impl AsyncFnOnce(&mut Tx) -> StoreResult<u64>,
+    ) -> StoreResult<bool> {
         let mut tx = self.db.begin().await?;
-        let resumed: Option<(i64,)> = tx.optional(RESUME, args![id, next_tick, next_at]).await?;
-        if let Some((tenant,)) = resumed {
-            self.note_change(&mut tx, TenantId(tenant), "schedule.resume", id).await?;
+        let changed = change(&mut tx).await? > 0;
+        if changed {
+            self.note_change(&mut tx, tenant, action, id).await?;
         }
         tx.commit().await?;
-        Ok(resumed.is_some())
+        Ok(changed)
     }
 
     /// The schedules of all tenants that are due at `now` (Unix milliseconds), the longest overdue first, at most

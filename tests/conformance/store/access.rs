@@ -137,11 +137,11 @@ async fn changes_leave_an_entry_of_who_made_them(ledger: TestLedger) {
     let weekly = NewSchedule { cron: "0 9 * * *", timezone: utc, job: &weekly, missed: Missed::default() };
     let schedule = store.add_schedule(TENANT, &weekly, Door::default()).await.unwrap().id;
     for _ in 0..2 {
-        store.pause_schedule(schedule).await.unwrap();
+        store.pause_schedule(TENANT, schedule).await.unwrap();
     }
-    store.resume_schedule(schedule).await.unwrap();
-    store.remove_schedule(schedule).await.unwrap();
-    store.remove_schedule(schedule).await.unwrap();
+    store.resume_schedule(TENANT, schedule).await.unwrap();
+    store.remove_schedule(TENANT, schedule).await.unwrap();
+    store.remove_schedule(TENANT, schedule).await.unwrap();
     let letter = NewDeadLetter { line: "jobs", job_key: None, body: "x", reason: "not JSON" };
     let (one, two) = (store.bury(TENANT, letter).await.unwrap(), store.bury(TENANT, letter).await.unwrap());
     store.retry_dead_letter(TENANT, one, &job(send("late", 1))).await.unwrap();

@@ -61,7 +61,7 @@ async fn missed_ticks_are_skipped_or_caught_up_with_as_the_schedule_says(ledger:
     assert!(fire_all(store).await.is_empty(), "nobody was there at nine");
     ledger.clock().advance_ms(2 * HOUR_MS + MINUTE_MS);
     assert_eq!(fire_all(store).await, ["rent:20261206T0900"], "a minute late is in time");
-    store.remove_schedule(skipping.id).await.unwrap();
+    store.remove_schedule(TENANT, skipping.id).await.unwrap();
 
     let catching_up = daily_with(&ledger, "catch_up:3").await;
     assert_eq!(catching_up.missed.to_string(), "catch_up:3");
@@ -77,20 +77,26 @@ async fn a_paused_schedule_rests_and_goes_on_from_now(ledger: TestLedger) {
     ledger.clock().advance_ms(2 * HOUR_MS);
     let due = store.due_schedules(store.now_ms(), 10).await.unwrap().remove(0);
     assert_eq!(
-        (store.pause_schedule(schedule.id).await.unwrap(), store.pause_schedule(schedule.id).await.unwrap()),
+        (
+            store.pause_schedule(TENANT, schedule.id).await.unwrap(),
+            store.pause_schedule(TENANT, schedule.id).await.unwrap()
+        ),
         (true, false)
     );
     assert_eq!(store.fire_schedule(&due, Door::default()).await.unwrap(), None, "the pause came first");
     ledger.clock().advance_ms(3 * DAY_MS);
     assert!(fire_all(store).await.is_empty());
-    let paused = store.schedule(schedule.id).await.unwrap();
+    let paused = store.schedule(TENANT, schedule.id).await.unwrap();
     assert_eq!(paused.paused_at, Some(START_MS + 2 * HOUR_MS));
-    assert!(store.resume_schedule(schedule.id).await.unwrap() && !store.resume_schedule(schedule.id).await.unwrap());
+    assert!(
+        store.resume_schedule(TENANT, schedule.id).await.unwrap()
+            && !store.resume_schedule(TENANT, schedule.id).await.unwrap()
+    );
     assert!(fire_all(store).await.is_empty(), "what fell due meanwhile never fires");
     ledger.clock().advance_ms(DAY_MS);
     assert_eq!(fire_all(store).await, ["rent:20261205T0900"]);
-    assert!(matches!(store.pause_schedule(99).await, Err(StoreError::NotFound { .. })));
-    assert!(matches!(store.resume_schedule(99).await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.pause_schedule(TENANT, 99).await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.resume_schedule(TENANT, 99).await, Err(StoreError::NotFound { .. })));
 }
 
 async fn the_next_firings_are_told_by_the_clocks_of_the_zone(ledger: TestLedger) {
@@ -116,7 +122,7 @@ async fn a_tick_fires_once(ledger: TestLedger) {
     let fired = store.fire_schedule(&due[0], Door::default()).await.unwrap().unwrap();
     assert_eq!(fired.as_str(), "rent:20261201T0900");
     assert_eq!(store.fire_schedule(&due[0], Door::default()).await.unwrap(), None);
-    assert_eq!(store.schedule(schedule.id).await.unwrap().next_at, START_MS + 26 * HOUR_MS);
+    assert_eq!(store.schedule(TENANT, schedule.id).await.unwrap().next_at, START_MS + 26 * HOUR_MS);
     assert_eq!(plan_all(store).await, 1);
     let job_id = store.job_id(TENANT, fired.as_str()).await.unwrap().unwrap();
     assert_eq!(states(store, job_id).await, [MessageState::Queued]);
@@ -154,10 +160,10 @@ async fn schedules_are_kept_until_removed(ledger: TestLedger) {
     let schedule = daily(&ledger).await;
     let other = daily(&ledger).await;
     assert_eq!(store.schedules(TENANT).await.unwrap(), [schedule.clone(), other]);
-    assert_eq!(store.schedule(schedule.id).await.unwrap(), schedule);
-    assert!(store.remove_schedule(schedule.id).await.unwrap());
-    assert!(!store.remove_schedule(schedule.id).await.unwrap());
-    assert!(matches!(store.schedule(schedule.id).await, Err(StoreError::NotFound { .. })));
+    assert_eq!(store.schedule(TENANT, schedule.id).await.unwrap(), schedule);
+    assert!(store.remove_schedule(TENANT, schedule.id).await.unwrap());
+    assert!(!store.remove_schedule(TENANT, schedule.id).await.unwrap());
+    assert!(matches!(store.schedule(TENANT, schedule.id).await, Err(StoreError::NotFound { .. })));
     ledger.clock().advance_ms(DAY_MS);
     assert_eq!(store.fire_schedule(&schedule, Door::default()).await.unwrap(), None, "a removed one fires no more");
 }

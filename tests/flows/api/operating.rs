@@ -12,6 +12,9 @@ on_both_ledgers!(
     a_broadcast_is_seen_paused_resumed_and_cancelled,
     a_preview_says_what_a_broadcast_would_come_to,
     a_paid_reminder_ends,
+    a_reminder_is_moved,
+    schedules_are_added_paused_resumed_and_removed,
+    a_broadcast_is_exported_and_its_failed_ones_retried,
     people_are_seen_blocked_and_unblocked,
     lists_are_given_a_page_at_a_time,
 );
@@ -83,6 +86,66 @@ async fn a_paid_reminder_ends(api: Api) {
     let states: Vec<Value> = api.get(&key, "/v1/reminders").await.json()["data"].as_array().expect("a list").clone();
     assert!(states.iter().all(|one| one["state"] == "cancelled") && states.len() == 2, "{states:?}");
     assert_problem(&api.post(&key, "/v1/reminders/none/paid", &json!({})).await, 404, "not-found");
+}
+
+async fn a_reminder_is_moved(api: Api) {
+    let key = api.key(&[Scope::Enqueue, Scope::Read]).await;
+    let reminder = json!({"type": "reminder", "id": "invoice", "to": phone(1), "due": "2099-12-12",
+        "before": ["7d", "0d"], "content": {"text": "x"}});
+    assert_eq!(api.post(&key, "/v1/jobs", &reminder).await.status, 202);
+    planned(api.ledger.store(), "invoice").await;
+    let moved = api.post(&key, "/v1/reminders/invoice/move", &json!({"due": "2099-12-20"})).await;
+    assert_eq!((moved.status, &moved.json()["taken_back"]), (200, &json!(2)), "{}", moved.body);
+    assert_eq!(moved.json()["preview"]["messages"][0]["at"], "2099-12-13T09:00:00Z");
+    assert_eq!(api.get(&key, "/v1/reminders/invoice").await.json()["due"], "2099-12-20");
+    for (body, field) in [(json!({}), "due"), (json!({"due": "2099-12-20", "when": 1}), "when")] {
+        let refusal = api.post(&key, "/v1/reminders/invoice/move", &body).await;
+        assert_eq!(assert_problem(&refusal, 422, "invalid")["field"], field);
+    }
+}
+
+async fn schedules_are_added_paused_resumed_and_removed(api: Api) {
+    let key = api.key(&[Scope::Enqueue, Scope::Operate, Scope::Read]).await;
+    let job = json!({"type": "send", "id": "weekly", "to": phone(1), "content": {"text": "x"}});
+    let schedule = json!({"cron": "0 9 * * 1", "timezone": "Asia/Jakarta", "missed": "catch_up:3", "job": job});
+    let added = api.post(&key, "/v1/schedules", &schedule).await;
+    assert_eq!((added.status, &added.json()["state"]), (201, &json!("active")), "{}", added.body);
+    let path = format!("/v1/schedules/{}", added.json()["id"].as_str().unwrap_or_default());
+    assert_eq!(api.get(&key, &path).await.json()["next"].as_array().map(Vec::len), Some(10));
+    for (verb, state) in [("pause", "paused"), ("pause", "paused"), ("resume", "active")] {
+        assert_eq!(api.post(&key, &format!("{path}/{verb}"), &json!({})).await.json()["state"], state, "{verb}");
+    }
+    let bearer = bearer(&key);
+    assert_eq!(api.call("DELETE", &path, &[("authorization", &bearer)], "").await.status, 204);
+    assert_problem(&api.get(&key, &path).await, 404, "not-found");
+    let wrong = |name: &str, value: Value| {
+        let mut body = schedule.clone();
+        body[name] = value;
+        body
+    };
+    for (body, field) in [
+        (wrong("cron", json!("99 * * * *")), "cron"),
+        (wrong("timezone", json!("Jakarta")), "timezone"),
+        (wrong("missed", json!("never")), "missed"),
+        (wrong("job", json!({"type": "send", "to": "nobody", "content": {"text": "x"}})), "job.to"),
+        (wrong("every", json!(1)), "every"),
+    ] {
+        let refusal = api.post(&key, "/v1/schedules", &body).await;
+        assert_eq!(assert_problem(&refusal, 422, "invalid")["field"], field);
+    }
+}
+
+async fn a_broadcast_is_exported_and_its_failed_ones_retried(api: Api) {
+    let key = api.key(&[Scope::Enqueue, Scope::Operate, Scope::Read]).await;
+    assert_eq!(api.post(&key, "/v1/jobs", &broadcast("dep", 3)).await.status, 202);
+    planned(api.ledger.store(), "dep").await;
+    let exported = api.get(&key, "/v1/broadcasts/dep/export").await;
+    assert_eq!(exported.header("content-type"), Some("text/csv; charset=utf-8"));
+    let told = api.home.kabar(&["broadcast", "export", "dep"]).await.success().stdout;
+    let phones = |csv: &str| csv.lines().map(|line| line.split(',').next().map(str::to_owned)).collect::<Vec<_>>();
+    assert_eq!((phones(&exported.body), exported.body.lines().count()), (phones(&told), 4));
+    let retried = api.post(&key, "/v1/broadcasts/dep/retry", &json!({})).await;
+    assert_eq!(retried.json(), json!({"retried": 0}), "none has failed");
 }
 
 async fn people_are_seen_blocked_and_unblocked(api: Api) {

@@ -93,23 +93,23 @@ pub(crate) async fn run(arguments: ScheduleArgs, common: &Common) -> anyhow::Res
         }
         Command::List => list(&ledger, json).await,
         Command::Show(Id { id }) => {
-            let schedule = store.schedule(id).await?;
+            let schedule = store.schedule(DEFAULT_TENANT, id).await?;
             let view = views::Schedule::new(&schedule, store.now_ms())?;
             show(json, &view, || facts(&schedule, &view.next))
         }
         Command::Pause(Id { id }) => {
-            store.pause_schedule(id).await?;
+            store.pause_schedule(DEFAULT_TENANT, id).await?;
             show(json, &json!({"id": id.to_string(), "state": "paused"}), || format!("schedule {id} rests"))
         }
         Command::Resume(Id { id }) => {
-            store.resume_schedule(id).await?;
-            let upcoming = views::Schedule::new(&store.schedule(id).await?, store.now_ms())?.next;
+            store.resume_schedule(DEFAULT_TENANT, id).await?;
+            let upcoming = views::Schedule::new(&store.schedule(DEFAULT_TENANT, id).await?, store.now_ms())?.next;
             let next = upcoming.first().cloned().unwrap_or_else(|| "never".to_owned());
             let value = json!({"id": id.to_string(), "state": "active", "next": upcoming});
             show(json, &value, || format!("schedule {id} goes on; it next fires at {next}"))
         }
         Command::Remove(Id { id }) => {
-            if !store.remove_schedule(id).await? {
+            if !store.remove_schedule(DEFAULT_TENANT, id).await? {
                 bail!("there is no schedule {id}: `kabar schedule list` shows what there is");
             }
             show(json, &json!({"id": id, "removed": true}), || format!("schedule {id} removed"))

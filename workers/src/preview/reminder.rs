@@ -9,13 +9,16 @@ use kabar_domain::{
     template::Template,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What a reminder would send, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReminderPreview {
     /// The day that it is about.
+    #[schema(value_type = String, format = Date)]
     pub due: NaiveDate,
     /// The zone of that day and of the times below.
+    #[schema(value_type = String)]
     pub timezone: Tz,
     /// Its messages, the earliest first.
     pub messages: Vec<PreviewedMessage>,
@@ -26,9 +29,10 @@ pub struct ReminderPreview {
 }
 
 /// One message of a reminder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PreviewedMessage {
     /// Which offset it is for.
+    #[schema(value_type = String)]
     pub before: DaysBefore,
     /// Not before this time, by the clocks of the reminder's zone, with their offset from UTC.
     pub at: String,

@@ -4,6 +4,7 @@
 
 mod audit;
 mod broadcast;
+mod export;
 mod file_report;
 mod group;
 mod job;
@@ -18,6 +19,7 @@ mod value;
 
 pub(crate) use audit::AuditEntry;
 pub(crate) use broadcast::{Broadcast, BroadcastDetail};
+pub(crate) use export::{EXPORT_COLUMNS, export_record};
 pub(crate) use file_report::FileReport;
 pub(crate) use group::Group;
 pub(crate) use job::Job;

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use kabar_store::{DEFAULT_TENANT, ExportRow, Store};
 use serde_json::json;
 
-use crate::cli::output;
+use crate::{
+    cli::output,
+    views::{EXPORT_COLUMNS, export_record},
+};
 
 /// How many rows are read from the ledger at once.
 const PAGE: u32 = 1_000;
@@ -39,28 +42,13 @@ impl Sink {
             return Ok(Self::Json { out, first: true });
         }
         let mut csv = ::csv::Writer::from_writer(io::stdout());
-        csv.write_record(["phone", "name", "state", "reason", "code", "meaning", "attempts", "updated_at"])
-            .map_err(unwritten)?;
+        csv.write_record(EXPORT_COLUMNS).map_err(unwritten)?;
         Ok(Self::Csv(Box::new(csv)))
     }
 
     fn write(&mut self, row: &ExportRow) -> anyhow::Result<()> {
         match self {
-            Self::Csv(csv) => {
-                let code = row.code.map(|code| code.to_string()).unwrap_or_default();
-                let text = |text: &Option<String>| text.clone().unwrap_or_default();
-                csv.write_record([
-                    row.phone.to_string(),
-                    text(&row.name),
-                    row.state.to_string(),
-                    text(&row.reason),
-                    code,
-                    text(&row.meaning),
-                    row.attempts.to_string(),
-                    output::time(row.updated_at),
-                ])
-                .map_err(unwritten)
-            }
+            Self::Csv(csv) => csv.write_record(export_record(row)).map_err(unwritten),
             Self::Json { out, first } => {
                 out.write_all(if *first { b"\n" } else { b",\n" })?;
                 *first = false;

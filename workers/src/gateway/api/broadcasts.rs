@@ -1,7 +1,16 @@
 //! Broadcasts: how they stand, and what people do to them.
 
-use axum::Json;
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    http::header,
+    response::{IntoResponse as _, Response},
+};
+use futures_util::stream;
 use kabar_domain::job::Job;
+use kabar_store::ExportRow;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     access::Caller,
@@ -12,8 +21,11 @@ use super::{
 use crate::{
     admission::{Admission, fresh_id},
     preview::BroadcastPreview,
-    views::{Broadcast, BroadcastDetail},
+    views::{Broadcast, BroadcastDetail, EXPORT_COLUMNS, export_record},
 };
+
+/// How many rows of an export are read from the ledger at once.
+const EXPORT_PAGE: u32 = 1_000;
 
 /// Look at what a broadcast would come to
 ///
@@ -135,6 +147,74 @@ pub(super) async fn resume(caller: Caller, Path(id): Path) -> Result<Json<Broadc
 pub(super) async fn cancel(caller: Caller, Path(id): Path) -> Result<Json<Broadcast>, Problem> {
     caller.store.cancel_broadcast(caller.tenant, &id).await?;
     as_it_is(&caller, &id).await
+}
+
+/// How many messages are tried anew.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Retried {
+    retried: u64,
+}
+
+/// Try the failed messages of a broadcast anew
+///
+/// Those whose time has run out stay failed.
+#[utoipa::path(
+    post,
+    path = "/v1/broadcasts/{id}/retry",
+    tag = "broadcasts",
+    security(("key" = ["operate"])),
+    params(("id" = String, Path, description = "The broadcast's id")),
+    responses(
+        (status = 200, description = "How many wait again", body = Retried),
+        (status = 404, description = "There is no such broadcast"),
+        (status = 409, description = "It was cancelled"),
+    )
+)]
+pub(super) async fn retry(caller: Caller, Path(id): Path) -> Result<Json<Retried>, Problem> {
+    Ok(Json(Retried { retried: caller.store.retry_failed(caller.tenant, &id).await? }))
+}
+
+/// What became of every recipient of a broadcast, as CSV
+///
+/// One row for each, with state and reason; the file can be taken for another broadcast. It is written as it is read, so a
+/// million rows take no memory; where the ledger goes away meanwhile, it breaks off.
+#[utoipa::path(
+    get,
+    path = "/v1/broadcasts/{id}/export",
+    tag = "broadcasts",
+    security(("key" = ["read"])),
+    params(("id" = String, Path, description = "The broadcast's id")),
+    responses(
+        (status = 200, description = "Every recipient", body = String, content_type = "text/csv"),
+        (status = 404, description = "There is no such broadcast"),
+    )
+)]
+pub(super) async fn export(caller: Caller, Path(id): Path) -> Result<Response, Problem> {
+    let job_id = caller.store.broadcast(caller.tenant, &id).await?.job_id;
+    let pages = stream::try_unfold(Some(0), move |after| {
+        let store = caller.store.clone();
+        async move {
+            let Some(after) = after else { return Ok::<_, anyhow::Error>(None) };
+            let rows = store.export(job_id, after, EXPORT_PAGE).await?;
+            let next = rows.last().map(|last| last.message_id);
+            Ok(Some((Bytes::from(export_csv(&rows, after == 0)?), next)))
+        }
+    });
+    let name = format!("attachment; filename=\"{id}.csv\"");
+    let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, &name)];
+    Ok((headers, Body::from_stream(pages)).into_response())
+}
+
+/// Rows as CSV, after the names of the columns where it begins with them.
+fn export_csv(rows: &[ExportRow], begins: bool) -> anyhow::Result<Vec<u8>> {
+    let mut csv = ::csv::Writer::from_writer(Vec::new());
+    if begins {
+        csv.write_record(EXPORT_COLUMNS)?;
+    }
+    for row in rows {
+        csv.write_record(export_record(row))?;
+    }
+    Ok(csv.into_inner()?)
 }
 
 async fn as_it_is(caller: &Caller, id: &str) -> Result<Json<Broadcast>, Problem> {

@@ -1,10 +1,9 @@
-//! What a tenant has to send with: senders, templates, groups, schedules. Lists that are short and given whole.
+//! What a tenant has to send with: senders, templates, groups. Lists that are short and given whole.
 
 use axum::Json;
-use kabar_store::StoreResult;
 
 use super::{access::Caller, page::Page, problem::Problem};
-use crate::views::{Group, Schedule, Sender, Template};
+use crate::views::{Group, Sender, Template};
 
 /// The senders, by name
 #[utoipa::path(
@@ -43,19 +42,4 @@ pub(super) async fn templates(caller: Caller) -> Result<Json<Page<Template>>, Pr
 pub(super) async fn groups(caller: Caller) -> Result<Json<Page<Group>>, Problem> {
     let groups = caller.store.groups(caller.tenant).await?;
     Ok(Json(Page::whole(groups.iter().map(Group::from).collect())))
-}
-
-/// The schedules, in the order in which they were added
-#[utoipa::path(
-    get,
-    path = "/v1/schedules",
-    tag = "schedules",
-    security(("key" = ["read"])),
-    responses((status = 200, description = "All of them", body = Page<Schedule>))
-)]
-pub(super) async fn schedules(caller: Caller) -> Result<Json<Page<Schedule>>, Problem> {
-    let schedules = caller.store.schedules(caller.tenant).await?;
-    let now = caller.store.now_ms();
-    let views = schedules.iter().map(|one| Schedule::new(one, now)).collect::<StoreResult<Vec<_>>>()?;
-    Ok(Json(Page::whole(views)))
 }

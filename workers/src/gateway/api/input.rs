@@ -128,6 +128,20 @@ fn read(body: &[u8]) -> Result<Value, Problem> {
     })
 }
 
+/// A body's value as what a route wants.
+pub(super) fn typed<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
+    serde_json::from_value(body).map_err(|error| {
+        let told = error.to_string();
+        // The field stands between the first pair of ticks, where one is meant.
+        let field = told.split('`').nth(1).filter(|_| told.contains("field")).map(str::to_owned);
+        let problem = Problem::new(Kind::Invalid, told);
+        match field {
+            Some(field) => problem.of(field),
+            None => problem,
+        }
+    })
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(text) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let mut parts = text.split(';').map(str::trim);

@@ -18,6 +18,7 @@ mod page;
 mod problem;
 mod recipients;
 mod reminders;
+mod schedules;
 mod uploads;
 
 use std::sync::Arc;
@@ -44,12 +45,15 @@ fn routes(
         .routes(routes!(broadcasts::preview))
         // A file may be large; its own bound is counted as it goes to disk.
         .routes(routes!(uploads::start).layer(DefaultBodyLimit::disable()))
+        .routes(routes!(reminders::move_to))
         .routes(routes!(reminders::paid))
-        .routes(routes!(reminders::cancel));
+        .routes(routes!(reminders::cancel))
+        .routes(routes!(schedules::add));
     let read = OpenApiRouter::new()
         .routes(routes!(jobs::show))
         .routes(routes!(broadcasts::list))
         .routes(routes!(broadcasts::show))
+        .routes(routes!(broadcasts::export))
         .routes(routes!(reminders::list))
         .routes(routes!(reminders::show))
         .routes(routes!(messages::list))
@@ -59,12 +63,17 @@ fn routes(
         .routes(routes!(catalogue::senders))
         .routes(routes!(catalogue::templates))
         .routes(routes!(catalogue::groups))
-        .routes(routes!(catalogue::schedules))
+        .routes(routes!(schedules::list))
+        .routes(routes!(schedules::show))
         .routes(routes!(overview::stats));
     let operate = OpenApiRouter::new()
         .routes(routes!(broadcasts::pause))
         .routes(routes!(broadcasts::resume))
         .routes(routes!(broadcasts::cancel))
+        .routes(routes!(broadcasts::retry))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::remove))
         .routes(routes!(recipients::block, recipients::unblock));
     let admin = OpenApiRouter::new().routes(routes!(overview::audit));
     OpenApiRouter::new()
