@@ -19,6 +19,7 @@ mod fault;
 mod file_broadcast;
 pub mod fleet;
 pub mod gateway;
+mod identity;
 mod intake;
 mod janitor;
 mod planner;

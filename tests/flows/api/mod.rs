@@ -12,6 +12,7 @@ mod enqueueing;
 mod mistakes;
 mod operating;
 mod routes;
+mod tokens;
 mod uploads;
 
 /// Makes a test on SQLite and one on Postgres of each function.

@@ -144,6 +144,24 @@ fn half_a_sender_and_plain_http_are_contradictions() {
 }
 
 #[test]
+fn tokens_are_trusted_by_three_settings_or_none() {
+    let three = [
+        ("jwt.issuer", "https://login.example.com/"),
+        ("jwt.audiences", "kabar, kabar-eu"),
+        ("jwt.keys", "/etc/kabar/jwks.json"),
+    ];
+    let jwt = Settings::load(&from_overrides(&three)).unwrap().jwt.unwrap();
+    assert_eq!((jwt.audiences.len(), jwt.scope_prefix.as_str()), (2, "kabar:"));
+    assert!(Settings::load(&from_overrides(&[])).unwrap().jwt.is_none());
+    for one in three {
+        assert!(errors(&from_overrides(&[one])).contains("set all three"), "{one:?}");
+    }
+    assert!(errors(&from_overrides(&[three[0], three[1]])).contains("jwt.keys"));
+    assert!(errors(&from_overrides(&[("jwt.keep", "5m")])).contains("jwt.refresh_every"));
+    assert!(errors(&from_overrides(&[("jwt.issuer", "a b")])).contains("without spaces"));
+}
+
+#[test]
 fn what_is_no_section_and_no_single_value_is_named() {
     assert_eq!(file_errors("pace = 1\n"), "pace = \"a single value\" (FILE:1): allowed is a section");
     assert!(file_errors("[log]\nformat = [\"text\"]\n").starts_with("log.format = \"a list\" (FILE:2)"));

@@ -17,7 +17,8 @@ use crate::cli::JOB_SCHEMA;
 
 /// What the API is, for whoever reads its description.
 const ABOUT: &str = "Sends WhatsApp messages exactly as fast as the sender's limit allows, and loses nothing.\n\n\
-    Every route needs a key (`kabar key add`) with the scope that it names; a key with `admin` may do all. Each answer \
+    Every route needs a key (`kabar key add`), or a token (JWT) of the identity provider that the operator trusts, with the \
+    scope that it names; `admin` may do all. Each answer \
     has an `x-request-id`, the caller's own where the request had one. Bodies may be packed with gzip, and answers are \
     for whoever accepts that. A problem is told as in RFC 9457: programs go by its `type`.";
 
@@ -75,7 +76,8 @@ fn describe() -> Value {
     api.info.version = "1".to_owned();
     let mut document = serde_json::to_value(api).unwrap_or_default();
     document["components"]["securitySchemes"] = json!({"key": {"type": "http", "scheme": "bearer",
-        "description": "A key that `kabar key add` printed. The scopes that a route names are the key's."}});
+        "description": "A key that `kabar key add` printed, or a token (JWT) of the identity provider. The scopes that a \
+            route names are the key's or the token's."}});
     let problem = &mut document["components"]["schemas"]["Problem"];
     *problem = serde_json::to_value(ProblemBody::schema()).unwrap_or_default();
     problem["properties"]["type"]["enum"] = Kind::ALL.map(Kind::type_uri).as_slice().into();
@@ -108,10 +110,10 @@ fn complete(operation: &mut Value) {
     let takes_something = operation.get("parameters").is_some() || operation.get("requestBody").is_some();
     let usual = [
         (Kind::InvalidParameter, "A parameter is not valid, or the body cannot be read"),
-        (Kind::Unauthenticated, "There is no key, or it is worth nothing"),
-        (Kind::MissingScope, "The key has not the scope that is needed"),
+        (Kind::Unauthenticated, "There is no key and no token, or it is worth nothing"),
+        (Kind::MissingScope, "The key or the token has not the scope that is needed"),
         (Kind::Internal, "The fault is kabar's; its log says more under the request's id"),
-        (Kind::Unavailable, "The ledger is away; try again"),
+        (Kind::Unavailable, "The ledger is away, or the keys of the identity provider; try again"),
     ];
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for (kind, description) in usual {
