@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod admission;
+mod asyncapi;
 pub mod cli;
 pub mod context;
 pub mod courier;
