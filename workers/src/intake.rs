@@ -47,12 +47,13 @@ fn fallback_id(delivery: &Delivery) -> Option<JobId> {
 }
 
 async fn bury(context: &Shared, delivery: &Delivery, reason: &str) -> Result<(), QueueError> {
-    metrics::counter!(names::DEAD_LETTERS).increment(1);
-    tracing::warn!(reason, "a job cannot be carried out; it is kept as a dead letter");
     let body = String::from_utf8_lossy(&delivery.body);
     let job_key = id_at_the_door(delivery);
     let letter = NewDeadLetter { line: Line::Jobs.as_str(), job_key: job_key.as_deref(), body: &body, reason };
-    context.store.bury(DEFAULT_TENANT, letter).await?;
+    let letter = context.store.bury(DEFAULT_TENANT, letter).await?;
+    metrics::counter!(names::DEAD_LETTERS).increment(1);
+    // Not the reason: it may quote a word of the body.
+    tracing::warn!(letter, job_id = job_key, "a job cannot be carried out: `kabar dead show` says why");
     Ok(())
 }
 
