@@ -76,7 +76,7 @@ fn unknown_settings_are_named_with_the_nearest() {
         "log.destination (FILE:2): unknown; known are log.filter, log.format",
     );
     assert!(file_errors("[telegram]\n").ends_with(
-        "known are ledger, queue, gateway, pace, courier, dispatcher, fleet, \
+        "known are ledger, queue, gateway, jwt, pace, courier, dispatcher, fleet, \
         doubt, repair, people, templates, whatsapp, log, errors"
     ));
     assert_eq!(file_errors("listen = \"x\"\n"), "listen (FILE:1): unknown; did you mean gateway.listen?");
