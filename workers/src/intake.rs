@@ -6,9 +6,10 @@ use std::time::Duration;
 use kabar_domain::job::{Job, JobId};
 use kabar_queue::{Delivery, Line, QueueError};
 use kabar_store::{DEFAULT_TENANT, NewDeadLetter};
-use kabar_telemetry::names::{self, field};
+use kabar_telemetry::names;
 
 use crate::{
+    admission::count_job,
     context::{Shared, door},
     fault::{self, Point},
     steps::{Next, StepError},
@@ -25,7 +26,7 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     for delivery in &deliveries {
         match Job::from_json(&delivery.body, door(&context.settings), fallback_id(delivery)) {
             Ok(job) => match context.store.enqueue(DEFAULT_TENANT, &job).await {
-                Ok(_) => metrics::counter!(names::JOBS_ACCEPTED, field::TYPE => job.kind()).increment(1),
+                Ok(enqueued) => count_job(&job, &enqueued),
                 Err(error) if !error.is_passing() => {
                     bury(&context, delivery, &error.to_string()).await?;
                 }

@@ -2,6 +2,7 @@
 //! own.
 
 mod api;
+mod gauges;
 mod health;
 mod webhooks;
 
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{context::Shared, identity};
+use gauges::Gauges;
 
 pub(crate) use api::openapi;
 
@@ -23,6 +25,7 @@ pub(crate) use api::openapi;
 struct Gateway {
     context: Shared,
     metrics: Option<MetricsHandle>,
+    gauges: Arc<Gauges>,
     /// Checks tokens, where the settings name who gives them out.
     identity: Option<Identity>,
 }
@@ -47,7 +50,7 @@ pub async fn listen(context: Shared, metrics: Option<MetricsHandle>) -> anyhow::
     let address = listener.local_addr().context("the gateway's address cannot be read")?;
     let identity = identity::open(&context.settings).await?;
     let body_limit = context.settings.gateway.body_limit_bytes;
-    let gateway = Arc::new(Gateway { context, metrics, identity });
+    let gateway = Arc::new(Gateway { context, metrics, gauges: Arc::default(), identity });
     let router = Router::new()
         .route("/webhooks/whatsapp", get(webhooks::verify).post(webhooks::receive))
         .route("/healthz", get(health::healthz))

@@ -101,9 +101,8 @@ pub(super) async fn start(
     let loaded = file_broadcast::load(&caller.store, caller.tenant, &broadcast, &file, &survey, |_| ())
         .await
         .map_err(refused)?;
-    if loaded.is_new {
-        metrics::counter!(names::JOBS_ACCEPTED, field::TYPE => "broadcast").increment(1);
-    }
+    let name = if loaded.is_new { names::JOBS_ACCEPTED } else { names::JOBS_REPEATED };
+    metrics::counter!(name, field::TYPE => "broadcast").increment(1);
     Ok((StatusCode::ACCEPTED, Json(Uploaded { id: broadcast.id.to_string(), file: FileReport::from(&survey) })))
 }
 
