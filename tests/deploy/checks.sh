@@ -2,11 +2,13 @@
 # Checks of deploy/, for which neither Docker nor a cluster nor a cloud is needed. Sourced after machine.sh.
 #
 # The tools lie in target/deploy-tools and are installed once: schemas and linters from PyPI, promtool out of Debian's
-# package of Prometheus, which is only unpacked. What cannot be checked this way stands in deploy/README.md.
+# package of Prometheus, which is only unpacked; where there is a node, the parser of AsyncAPI from npm. What cannot be
+# checked this way stands in deploy/README.md.
 
 deploy_tools=target/deploy-tools
 # The oldest and the newest version of Kubernetes that the manifests are for.
 deploy_kubernetes=(1.30 1.37)
+deploy_asyncapi=@asyncapi/parser@3.6.3
 
 deploy_install() {
   local wanted=tests/deploy/requirements.txt missing=()
@@ -23,6 +25,18 @@ deploy_install() {
     cp "$wanted" "$deploy_tools/venv/installed"
   fi
   [ -x "$deploy_tools/promtool" ] || promtool_install
+  if command -v npm >/dev/null; then
+    asyncapi_install
+  fi
+}
+
+asyncapi_install() {
+  local installed=$deploy_tools/asyncapi/installed
+  [ "$(cat "$installed" 2>/dev/null)" != "$deploy_asyncapi" ] || return 0
+  rm -rf "$deploy_tools/asyncapi"
+  mkdir -p "$deploy_tools/asyncapi"
+  npm install --silent --no-package-lock --no-save --prefix "$deploy_tools/asyncapi" "$deploy_asyncapi"
+  printf '%s' "$deploy_asyncapi" >"$installed"
 }
 
 promtool_install() (
@@ -65,6 +79,12 @@ deploy_check() {
     node --check deploy/examples/enqueue_rabbitmq.mjs || broken "deploy/examples/enqueue_rabbitmq.mjs"
   else
     say "not checked, since there is no node here: deploy/examples/enqueue_rabbitmq.mjs"
+  fi
+  if [ -e "$deploy_tools/asyncapi/installed" ]; then
+    NODE_PATH=$deploy_tools/asyncapi/node_modules node tests/deploy/asyncapi.mjs workers/asyncapi.json ||
+      broken "workers/asyncapi.json is not as AsyncAPI wants it"
+  else
+    say "not checked, since there is no npm here: workers/asyncapi.json"
   fi
   [ "$problems" -eq 0 ]
 }

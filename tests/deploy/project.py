@@ -31,7 +31,7 @@ def metrics():
     """Every metric with its kind and labels."""
     names = "shared/telemetry/src/names.rs"
     fields = dict(found(r'^        ([A-Z_]+) = "([a-z_]+)";', names))
-    declared = found(r'^    (Counter|Histogram) [A-Z_]+ = "(kabar_[a-z_]+)", \w+, \[([A-Z_, ]*)\]', names)
+    declared = found(r'^    (Counter|Gauge|Histogram) [A-Z_]+ = "(kabar_[a-z_]+)", \w+, \[([A-Z_, ]*)\]', names)
     return {name: (kind, {fields[label] for label in labels.split(", ") if label}) for kind, name, labels in declared}
 
 

@@ -10,6 +10,7 @@ mod budget;
 mod changes;
 mod doubt;
 mod halt;
+mod logs;
 mod operator;
 mod program;
 mod provider_down;

@@ -39,6 +39,18 @@ impl KabarProcess {
         Self { child: command.spawn().expect("kabar starts"), address: address.to_owned(), log, out }
     }
 
+    /// The most memory that it has held at a time, in bytes.
+    ///
+    /// # Panics
+    /// When the system does not tell, or it has ended already.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the system tells of a process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = peak.and_then(|text| text.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        kilobytes.expect("the system tells the peak") << 10
+    }
+
     /// Its id in the system.
     ///
     /// # Panics

@@ -8,11 +8,21 @@ use kabar_domain::{
     job::Job,
     template::Misfit,
 };
-use kabar_store::{Store, StoreError, StoredTemplate, TenantId};
+use kabar_store::{Enqueued, Store, StoreError, StoredTemplate, TenantId};
+use kabar_telemetry::names::{self, field};
 
 /// A fresh id for a job of which the producer gave none; `kind` says of what.
 pub(crate) fn fresh_id(kind: &str) -> String {
     format!("{kind}-{:08x}-{:08x}", fastrand::u32(..), fastrand::u32(..))
+}
+
+/// Counts a job that the ledger has: taken in, or there already.
+pub(crate) fn count_job(job: &Job, enqueued: &Enqueued) {
+    let name = match enqueued {
+        Enqueued::New { .. } => names::JOBS_ACCEPTED,
+        Enqueued::Same { .. } => names::JOBS_REPEATED,
+    };
+    metrics::counter!(name, field::TYPE => job.kind()).increment(1);
 }
 
 /// Looks at jobs of one tenant. Each sender and template is looked up once, however many jobs name it.

@@ -7,7 +7,7 @@ use kabar_domain::{content::Content, job::BroadcastJob};
 use kabar_store::{AudienceRow, Store, StoreError, TenantId};
 use tokio::sync::mpsc;
 
-use crate::csv::{CsvFile, Row, RowHash, Survey};
+use crate::people_file::{PeopleFile, Row, RowHash, Survey};
 
 /// The most rows that are held and written at once.
 const CHUNK: usize = 1_000;
@@ -41,7 +41,7 @@ pub(crate) async fn load(
     store: &Store,
     tenant: TenantId,
     broadcast: &BroadcastJob,
-    file: &Arc<CsvFile>,
+    file: &Arc<PeopleFile>,
     survey: &Survey,
     mut progress: impl FnMut(u64),
 ) -> Result<Loaded, LoadError> {
@@ -73,7 +73,7 @@ pub(crate) async fn load(
 }
 
 /// Reads the file to its end, or until nobody takes chunks any more; the hash of its rows.
-fn read_chunks(file: &CsvFile, chunks: &mpsc::Sender<Vec<AudienceRow>>) -> anyhow::Result<String> {
+fn read_chunks(file: &PeopleFile, chunks: &mpsc::Sender<Vec<AudienceRow>>) -> anyhow::Result<String> {
     let (mut chunk, mut hash) = (Vec::with_capacity(CHUNK), RowHash::default());
     for row in file.rows()? {
         let Row::Recipient(row) = row? else { continue };
@@ -90,13 +90,15 @@ fn read_chunks(file: &CsvFile, chunks: &mpsc::Sender<Vec<AudienceRow>>) -> anyho
 
 /// Refuses content that takes a field which no row of the file can have: a slip of the pen, by which everybody would be
 /// skipped.
-pub(crate) fn check_columns(file: &CsvFile, content: &Content) -> Result<(), String> {
-    let lacks = |field: &String| field != "name" && !file.has(field);
-    let Some(missing) = content.fields().into_iter().find(lacks) else { return Ok(()) };
-    Err(format!(
-        "the content takes {{{missing}}}, but {} has no column {missing:?}; its columns are {}. For braces as they are, \
-         write {{{{ and }}}}",
-        file.name(),
-        file.columns()
-    ))
+pub(crate) fn check_columns(file: &PeopleFile, content: &Content) -> Result<(), String> {
+    for field in content.fields().iter().filter(|field| *field != "name") {
+        if let Some(columns) = file.columns_without(field) {
+            return Err(format!(
+                "the content takes {{{field}}}, but {} has no column {field:?}; its columns are {columns}. For braces as \
+                 they are, write {{{{ and }}}}",
+                file.name()
+            ));
+        }
+    }
+    Ok(())
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use kabar_domain::job::{Job, JobId};
 use kabar_queue::{Delivery, Line, QueueError};
 use kabar_store::{DEFAULT_TENANT, NewDeadLetter};
-use kabar_telemetry::names::{self, field};
+use kabar_telemetry::names;
 
 use crate::{
+    admission::count_job,
     context::{Shared, door},
     fault::{self, Point},
     steps::{Next, StepError},
@@ -25,7 +26,7 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     for delivery in &deliveries {
         match Job::from_json(&delivery.body, door(&context.settings), fallback_id(delivery)) {
             Ok(job) => match context.store.enqueue(DEFAULT_TENANT, &job).await {
-                Ok(_) => metrics::counter!(names::JOBS_ACCEPTED, field::TYPE => job.kind()).increment(1),
+                Ok(enqueued) => count_job(&job, &enqueued),
                 Err(error) if !error.is_passing() => {
                     bury(&context, delivery, &error.to_string()).await?;
                 }
@@ -47,12 +48,13 @@ fn fallback_id(delivery: &Delivery) -> Option<JobId> {
 }
 
 async fn bury(context: &Shared, delivery: &Delivery, reason: &str) -> Result<(), QueueError> {
-    metrics::counter!(names::DEAD_LETTERS).increment(1);
-    tracing::warn!(reason, "a job cannot be carried out; it is kept as a dead letter");
     let body = String::from_utf8_lossy(&delivery.body);
     let job_key = id_at_the_door(delivery);
     let letter = NewDeadLetter { line: Line::Jobs.as_str(), job_key: job_key.as_deref(), body: &body, reason };
-    context.store.bury(DEFAULT_TENANT, letter).await?;
+    let letter = context.store.bury(DEFAULT_TENANT, letter).await?;
+    metrics::counter!(names::DEAD_LETTERS).increment(1);
+    // Not the reason: it may quote a word of the body.
+    tracing::warn!(letter, job_id = job_key, "a job cannot be carried out: `kabar dead show` says why");
     Ok(())
 }
 

@@ -27,6 +27,7 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let (given_back, doubtful) = store.rescue(policy.doubt_grace).await?;
     if given_back + doubtful > 0 {
         metrics::counter!(names::LEASES_EXPIRED).increment(1);
+        metrics::counter!(names::MESSAGES_RESCUED).increment(given_back + doubtful);
         metrics::counter!(names::DOUBTS_OPENED).increment(doubtful);
         tracing::warn!(given_back, doubtful, "took over what ended workers held");
     }

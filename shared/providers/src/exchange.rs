@@ -11,7 +11,7 @@ use reqwest::{
 
 use crate::{
     access::Token,
-    client, endpoint,
+    endpoint,
     options::{Options, ProviderError},
     retry_after,
 };
@@ -48,7 +48,7 @@ pub(crate) enum End {
 impl Http {
     pub(crate) fn new(options: &Options) -> Result<Self, ProviderError> {
         Ok(Self {
-            client: client::build(options)?,
+            client: kabar_http::client(&options.client()?)?,
             max_answer_bytes: options.max_answer_bytes,
             allow_plain_http: options.allow_plain_http,
         })

@@ -17,7 +17,6 @@
 //! - No token, phone number or message text gets into an outcome's words, a log line or a `Debug`.
 
 mod access;
-mod client;
 mod endpoint;
 mod exchange;
 mod mask;

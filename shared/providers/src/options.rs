@@ -3,6 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use kabar_domain::outcome::ErrorRule;
+use kabar_http::{ClientError, ClientOptions};
+
+/// The fewest bytes of an answer that must be read for any to fit.
+const LEAST_ANSWER_BYTES: usize = 1_024;
 
 /// How requests are made. [`Default`] is what the settings ship with.
 #[derive(Debug, Clone)]
@@ -32,6 +36,24 @@ impl Default for Options {
             allow_plain_http: false,
             errors: BTreeMap::new(),
         }
+    }
+}
+
+impl Options {
+    /// What the HTTP client is told of them.
+    ///
+    /// # Errors
+    /// When what is read of an answer is too little.
+    pub(crate) fn client(&self) -> Result<ClientOptions, ProviderError> {
+        if self.max_answer_bytes < LEAST_ANSWER_BYTES {
+            let problem = format!("is too small for any answer; give at least {LEAST_ANSWER_BYTES}");
+            return Err(ProviderError::Option { option: "max_answer_bytes", problem });
+        }
+        Ok(ClientOptions {
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+            max_idle_per_host: self.max_idle_per_host,
+        })
     }
 }
 
@@ -73,12 +95,9 @@ pub enum ProviderError {
         /// What is wrong and what is allowed.
         problem: &'static str,
     },
-    /// TLS cannot be set up.
-    #[error("TLS cannot be set up")]
-    Tls(#[source] rustls::Error),
-    /// The HTTP client cannot be built.
-    #[error("the HTTP client cannot be built")]
-    Client(#[source] reqwest::Error),
+    /// The HTTP client cannot be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// A message's content cannot be written as JSON.
     #[error("the message cannot be written as JSON")]
     Body(#[source] serde_json::Error),

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 use kabar_domain::pace::Rate;
 
 use crate::{
-    ApiVersion, DatabaseUrl, HttpBase, LogFormat, MasterKey, QueueUrl, Region, Secret, WebOrigin, duration,
+    ApiVersion, DatabaseUrl, HttpBase, KeysAt, LogFormat, MasterKey, QueueUrl, Region, Secret, WebOrigin, duration,
     secret::{mask_url, parse_list},
 };
 
@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     Flag,
     HttpBase,
     Integer { least: u64, most: u64 },
+    KeysAt,
     LogFilter,
     LogFormat,
     MasterKey,
@@ -33,6 +34,8 @@ pub(crate) enum Kind {
     Secret,
     Secrets,
     TimeZone,
+    Word,
+    Words,
 }
 
 /// A duration of `least_ms` to `most_ms` milliseconds.
@@ -57,6 +60,7 @@ pub(crate) enum Value {
     Flag(bool),
     HttpBase(HttpBase),
     Integer(u64),
+    KeysAt(KeysAt),
     LogFormat(LogFormat),
     MasterKey(MasterKey),
     Origins(Vec<WebOrigin>),
@@ -67,6 +71,7 @@ pub(crate) enum Value {
     Secrets(Vec<Secret>),
     Text(String),
     TimeZone(chrono_tz::Tz),
+    Words(Vec<String>),
 }
 
 impl Kind {
@@ -85,6 +90,7 @@ impl Kind {
                 let number = text.replace('_', "").parse().ok();
                 number.filter(|given| (least..=most).contains(given)).map(Value::Integer)
             }
+            Self::KeysAt => KeysAt::parse(text).map(Value::KeysAt),
             Self::LogFilter => (!text.is_empty()).then(|| Value::Text(text.to_owned())),
             Self::LogFormat => LogFormat::parse(text).map(Value::LogFormat),
             Self::MasterKey => MasterKey::parse(text).map(Value::MasterKey),
@@ -100,6 +106,11 @@ impl Kind {
             Self::Secret => Secret::parse(text).map(Value::Secret),
             Self::Secrets => parse_list(text).map(Value::Secrets),
             Self::TimeZone => text.parse().ok().map(Value::TimeZone),
+            Self::Word => word(text).map(Value::Text),
+            Self::Words => {
+                let words = text.split(',').map(str::trim).filter(|one| !one.is_empty());
+                words.map(word).collect::<Option<_>>().map(Value::Words)
+            }
         }
     }
 
@@ -123,6 +134,12 @@ impl Kind {
     }
 }
 
+/// Printable ASCII without a space.
+fn word(text: &str) -> Option<String> {
+    let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then(|| text.to_owned())
+}
+
 fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
@@ -141,6 +158,7 @@ impl fmt::Display for Kind {
             Self::Flag => "true or false",
             Self::HttpBase => "https://HOST, with a port and a path if needed, without user, query and version",
             Self::Integer { least, most } => return write!(f, "a whole number from {least} to {most}"),
+            Self::KeysAt => "https://… (http:// to this machine alone) or the path of a file",
             Self::LogFilter => "a level (error, warn, info, debug, trace) or levels by module",
             Self::LogFormat => "text or json",
             Self::MasterKey => "32 bytes in base64, as `openssl rand -base64 32` prints them",
@@ -152,6 +170,8 @@ impl fmt::Display for Kind {
             Self::Secret => "printable ASCII",
             Self::Secrets => "printable ASCII, several separated by commas",
             Self::TimeZone => "a time zone such as Asia/Jakarta",
+            Self::Word => "printable ASCII without spaces",
+            Self::Words => "printable ASCII without spaces, several separated by commas",
         };
         f.write_str(allowed)
     }

@@ -19,6 +19,7 @@ mod file;
 mod fleet;
 mod gateway;
 mod http_base;
+mod jwt;
 mod kind;
 mod ledger;
 mod log;
@@ -44,6 +45,7 @@ pub use errors::ErrorRules;
 pub use fleet::Fleet;
 pub use gateway::Gateway;
 pub use http_base::HttpBase;
+pub use jwt::{Jwt, KeysAt};
 pub use ledger::{DatabaseUrl, Ledger};
 pub use log::{Log, LogFormat};
 pub use pace::Pace;
@@ -72,6 +74,8 @@ pub struct Settings {
     pub queue: Queue,
     /// The gateway.
     pub gateway: Gateway,
+    /// Tokens of an identity provider, if they are taken.
+    pub jwt: Option<Jwt>,
     /// The pace.
     pub pace: Pace,
     /// The couriers.
@@ -139,6 +143,7 @@ impl Settings {
         let ledger = Ledger::read(reader);
         let queue = Queue::read(reader);
         let gateway = Gateway::read(reader);
+        let jwt = Jwt::read(reader);
         let pace = Pace::read(reader);
         let courier = Courier::read(reader);
         let dispatcher = Dispatcher::read(reader);
@@ -153,6 +158,7 @@ impl Settings {
             ledger: ledger?,
             queue: queue?,
             gateway: gateway?,
+            jwt: jwt?,
             pace: pace?,
             courier: courier?,
             dispatcher: dispatcher?,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use kabar_domain::pace::Rate;
 
 use crate::{
-    ApiVersion, DatabaseUrl, HttpBase, LogFormat, MasterKey, QueueUrl, Region, Secret, WebOrigin,
+    ApiVersion, DatabaseUrl, HttpBase, KeysAt, LogFormat, MasterKey, QueueUrl, Region, Secret, WebOrigin,
     kind::Value,
     nearest::nearest,
     problem::Problem,
@@ -116,6 +116,7 @@ from_value! {
     DatabaseUrl = DatabaseUrl,
     Duration = Duration,
     HttpBase = HttpBase,
+    KeysAt = KeysAt,
     LogFormat = LogFormat,
     MasterKey = MasterKey,
     QueueUrl = QueueUrl,
@@ -126,6 +127,7 @@ from_value! {
     String = Text,
     Vec<WebOrigin> = Origins,
     Vec<Secret> = Secrets,
+    Vec<String> = Words,
     bool = Flag,
     chrono_tz::Tz = TimeZone,
     u64 = Integer,

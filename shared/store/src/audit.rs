@@ -5,11 +5,14 @@
 
 use std::sync::Arc;
 
+use ring::digest;
+
 use crate::{
     Store, TenantId,
     audience::to_json,
     db::{Tx, args, row, statements},
     error::StoreResult,
+    jobs::hex,
     keys::{ApiKey, KeyId},
 };
 
@@ -19,6 +22,15 @@ select $1, $2, $3, $4, value->>0 from json_each($5)";
     LIST = "select id, happened_at, actor, action, subject from audit
 where tenant_id = $1 and id < $2 order by id desc limit $3";
 }
+
+/// The longest subject of a token that is shown as it is, in characters.
+const MOST_SUBJECT_CHARS: usize = 64;
+
+/// From how many digits on a text of nothing else may be a phone number, and up to how many (E.164).
+const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
+
+/// How much of the hash of a subject is shown, in bytes.
+const SUBJECT_HASH_BYTES: usize = 8;
 
 /// Who changes things through a handle of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +51,26 @@ impl Actor {
     pub fn key(key: &ApiKey) -> Self {
         Self { name: format!("key:{}", key.name), key: Some(key.id) }
     }
+
+    /// Whoever an identity provider gave a token to, by its subject. Providers use ids, names of services, and sometimes
+    /// what a person is known by: of e-mail addresses and phone numbers only a hash is kept.
+    #[must_use]
+    pub fn token(subject: &str) -> Self {
+        Self { name: format!("jwt:{}", shown(subject)), key: None }
+    }
+}
+
+/// A subject as it may stand in the log: `#` and the beginning of its SHA-256 in place of what may be personal, or long or
+/// odd.
+fn shown(subject: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:|/".contains(&byte);
+    let digits = subject.bytes().filter(u8::is_ascii_digit).count();
+    let is_number = PHONE_DIGITS.contains(&digits) && !subject.bytes().any(|byte| byte.is_ascii_alphabetic());
+    if subject.len() <= MOST_SUBJECT_CHARS && subject.bytes().all(plain) && !is_number {
+        return subject.to_owned();
+    }
+    let hash = digest::digest(&digest::SHA256, subject.as_bytes());
+    format!("#{}", hex(&hash.as_ref()[..SUBJECT_HASH_BYTES]))
 }
 
 row! {
@@ -49,7 +81,7 @@ row! {
         pub id: i64,
         /// When, in Unix milliseconds.
         pub happened_at: i64,
-        /// Who: `key:NAME` or `cli:ACCOUNT`.
+        /// Who: `key:NAME`, `jwt:SUBJECT` or `cli:ACCOUNT`.
         pub actor: String,
         /// What, such as `broadcast.pause`.
         pub action: String,
@@ -97,5 +129,24 @@ impl Store {
         let subjects: Vec<[String; 1]> = subjects.iter().map(|subject| [subject.to_string()]).collect();
         let values = args![tenant.0, self.now_ms(), actor.name.as_str(), action, to_json(&subjects)?];
         tx.execute(NOTE, values).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_are_shown_unless_they_may_be_personal() {
+        for subject in ["shop-backend", "auth0|5f7c8ec7c33c6c004bbafe82", "110169484474386276334", "svc/sms:v2"] {
+            assert_eq!(Actor::token(subject).name, format!("jwt:{subject}"));
+        }
+        for subject in ["siti@example.com", "+628123456789", "0812-3456-789", "Siti Rahayu", "é", &"x".repeat(65)] {
+            let name = Actor::token(subject).name;
+            assert!(name.starts_with("jwt:#") && name.len() == 21 && !name.contains(subject), "{name}");
+        }
+        // What `printf %s siti@example.com | sha256sum` begins with.
+        assert_eq!(Actor::token("siti@example.com").name, "jwt:#3684a581ce82ee39");
+        assert_ne!(Actor::token("a@b").name, Actor::token("a@c").name);
     }
 }

@@ -100,6 +100,12 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
+    /// Whether `text` has the form of a key, whatever it is worth.
+    #[must_use]
+    pub fn looks_like(text: &str) -> bool {
+        text.starts_with(MARK)
+    }
+
     /// Whether it is worth anything at `now`, in Unix milliseconds.
     #[must_use]
     pub fn is_valid(&self, now: i64) -> bool {
@@ -222,7 +228,7 @@ impl Store {
     /// # Errors
     /// When the ledger cannot be read or written.
     pub async fn prove_key(&self, text: &str) -> StoreResult<Option<ApiKey>> {
-        if !text.starts_with(MARK) {
+        if !ApiKey::looks_like(text) {
             return Ok(None);
         }
         let row: Option<KeyRow> = self.db.optional(BY_HASH, args![hash(text)]).await?;

@@ -16,6 +16,7 @@ use sqlx::{
 
 mod audience;
 mod audit;
+mod backlog;
 mod blocks;
 mod broadcasts;
 mod budgets;
@@ -58,6 +59,7 @@ mod writer;
 
 pub use audience::{AudienceRow, FileBroadcast};
 pub use audit::{Actor, AuditEntry};
+pub use backlog::{Backlog, LaneBacklog, SenderBacklog};
 pub use blocks::Block;
 pub use broadcasts::{Broadcast, BroadcastState, ExportRow, Forecast};
 pub use budgets::Budget;
@@ -248,6 +250,7 @@ impl Store {
         let modules = [
             audience::STATEMENTS,
             audit::STATEMENTS,
+            backlog::STATEMENTS,
             blocks::STATEMENTS,
             broadcasts::STATEMENTS,
             budgets::STATEMENTS,

@@ -307,12 +307,13 @@ impl Store {
             },
             Err(problem) => problem,
         };
-        tracing::warn!(schedule = schedule.id, problem, "a schedule's job cannot be enqueued: it is a dead letter");
         let job_key = job_id_text(&schedule.job, schedule.id, tick);
         let body = with_id(&schedule.job, &job_key).to_string();
         let reason = format!("schedule {}: {problem}", schedule.id);
         let letter = NewDeadLetter { line: JOBS_LINE, job_key: Some(&job_key), body: &body, reason: &reason };
-        bury_in(tx, schedule.tenant, letter, self.now_ms()).await?;
+        let letter = bury_in(tx, schedule.tenant, letter, self.now_ms()).await?;
+        // Not the problem: it may quote a word of the job.
+        tracing::warn!(schedule = schedule.id, letter, "a schedule's job is a dead letter: `kabar dead show` says why");
         Ok(None)
     }
 }

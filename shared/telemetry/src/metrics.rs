@@ -67,6 +67,7 @@ fn describe(metric: &Metric) {
     };
     match metric.kind {
         Kind::Counter => metrics::describe_counter!(metric.name, unit, metric.description),
+        Kind::Gauge => metrics::describe_gauge!(metric.name, unit, metric.description),
         Kind::Histogram => metrics::describe_histogram!(metric.name, unit, metric.description),
     }
 }

@@ -13,6 +13,8 @@
 pub enum Kind {
     /// Only ever grows; its name ends in `_total`.
     Counter,
+    /// How much there is of something at the moment.
+    Gauge,
     /// How values are spread, such as times and sizes.
     Histogram,
 }
@@ -80,8 +82,18 @@ macro_rules! metrics {
 metrics! {
     /// Jobs that were taken in.
     Counter JOBS_ACCEPTED = "kabar_jobs_accepted_total", Count, [TYPE];
+    /// Jobs that came again under their id and were the same: duplicates that were not sent.
+    Counter JOBS_REPEATED = "kabar_jobs_repeated_total", Count, [TYPE];
     /// Messages that planning wrote to the ledger.
     Counter MESSAGES_PLANNED = "kabar_messages_planned_total", Count, [];
+    /// Messages that wait for a sender, due or not, by lane; counted up to 100,000. The same from every process.
+    Gauge MESSAGES_WAITING = "kabar_messages_waiting", Count, [TENANT, SENDER, LANE];
+    /// For how long the first message of a lane has been due. The same from every process.
+    Gauge OLDEST_WAITING = "kabar_oldest_waiting_seconds", Seconds, [TENANT, SENDER, LANE];
+    /// Messages of which nobody knows whether they left. The same from every process.
+    Gauge MESSAGES_IN_DOUBT = "kabar_messages_in_doubt", Count, [];
+    /// Messages that wait for a person. The same from every process.
+    Gauge MESSAGES_UNRESOLVED = "kabar_messages_unresolved", Count, [];
     /// Tickets given out on the line of batches.
     Counter TICKETS_PUBLISHED = "kabar_tickets_published_total", Count, [];
     /// Tickets that couriers took.
@@ -96,6 +108,12 @@ metrics! {
     Histogram SLOT_LATENESS = "kabar_slot_lateness_seconds", Seconds, [], LATENESS_SECONDS;
     /// Attempts to send a message, by what was decided.
     Counter ATTEMPTS = "kabar_attempts_total", Count, [PROVIDER, DECISION];
+    /// Requests that left for a sender, whatever came of them.
+    Counter SENDER_REQUESTS = "kabar_sender_requests_total", Count, [TENANT, SENDER];
+    /// The most messages a second of a sender, as configured; none where unlimited. The same from every process.
+    Gauge SENDER_RATE_LIMIT = "kabar_sender_rate_limit", Count, [TENANT, SENDER];
+    /// The most messages a second that a sender may send now: fewer after a throttle. The same from every process.
+    Gauge SENDER_RATE_NOW = "kabar_sender_rate_now", Count, [TENANT, SENDER];
     /// Error codes that providers answered or reported, by whether the error policy knows them.
     Counter PROVIDER_CODES = "kabar_provider_codes_total", Count, [PROVIDER, CODE, KNOWN];
     /// From a request's departure to the provider's whole answer.
@@ -110,6 +128,8 @@ metrics! {
     Histogram HTTP_DURATION = "kabar_http_seconds", Seconds, [METHOD, ROUTE], COMMIT_SECONDS;
     /// Events that providers posted and that were stored.
     Counter EVENTS_RECEIVED = "kabar_events_received_total", Count, [PROVIDER];
+    /// For how long the oldest event of a provider has waited to be applied. The same from every process.
+    Gauge OLDEST_EVENT = "kabar_oldest_event_seconds", Seconds, [];
     /// Posts to the webhooks that were refused.
     Counter EVENTS_REJECTED = "kabar_events_rejected_total", Count, [REASON];
     /// Receipts that moved a message forward, or confirmed where it was.
@@ -128,6 +148,8 @@ metrics! {
     Counter DEAD_LETTERS = "kabar_dead_letters_total", Count, [];
     /// Times that the janitor took over what ended worker processes held.
     Counter LEASES_EXPIRED = "kabar_leases_expired_total", Count, [];
+    /// Messages that were taken over from ended worker processes: given back, or put in doubt.
+    Counter MESSAGES_RESCUED = "kabar_messages_rescued_total", Count, [];
     /// How long the ledger took for a commit that several senders share.
     Histogram LEDGER_COMMIT_DURATION = "kabar_ledger_commit_seconds", Seconds, [], COMMIT_SECONDS;
     /// Operations that shared a commit of the ledger.
@@ -200,6 +222,8 @@ pub mod field {
         JOB_ID = "job_id";
         /// Whether the error policy knows a code: `true` or `false`.
         KNOWN = "known";
+        /// A sender's lane: `urgent`, `normal` or `bulk`.
+        LANE = "lane";
         /// The line of a queue: `jobs` or `batches`.
         LINE = "line";
         /// An HTTP method.

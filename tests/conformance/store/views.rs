@@ -16,6 +16,7 @@ use super::fixtures::*;
 on_both_ledgers!(
     status_counts_what_is_where,
     status_shows_each_sender,
+    a_backlog_counts_what_waits_by_lane_and_how_old_it_is,
     a_story_tells_every_attempt,
     a_story_says_why_a_message_waits,
     a_message_is_found_by_its_number_or_its_job,
@@ -38,6 +39,35 @@ async fn status_counts_what_is_where(ledger: TestLedger) {
     assert_eq!((status.dead, status.workers.len()), (1, 1));
     assert_eq!(status.lines, [("batches".to_owned(), 1)]);
     assert_eq!((status.messages.get(Claimed), status.messages.get(Read)), (3, 0));
+}
+
+async fn a_backlog_counts_what_waits_by_lane_and_how_old_it_is(ledger: TestLedger) {
+    let (_, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    store.add_sender(TENANT, &new_sender("idle", kabar_domain::pace::Rate::Unlimited)).await.unwrap();
+    planned(store, broadcast("bulk", 1..6)).await;
+    planned(store, broadcast("held", 6..8)).await;
+    store.pause_broadcast(TENANT, "held").await.unwrap();
+    planned(store, with(send("urgent", 20), json!({"priority": "urgent"}))).await;
+    planned(store, with(send("later", 21), json!({"send_at": "2099-01-01T00:00:00Z"}))).await;
+    store.append_event(PROVIDER, "{}", None).await.unwrap();
+    ledger.clock().advance_ms(MINUTE_MS);
+    let backlog = store.backlog().await.unwrap();
+    let lanes = |index: usize| {
+        let of: Vec<_> =
+            backlog.senders[index].lanes.iter().map(|(_, lane): &_| (lane.waiting, lane.oldest_ms)).collect();
+        of
+    };
+    let minute = Some(MINUTE_MS.unsigned_abs());
+    // Urgent, normal, bulk: what is held back is counted and is not old, nor is what is not due.
+    assert_eq!(lanes(0), [(1, minute), (1, None), (7, minute)]);
+    assert_eq!(lanes(1), [(0, None); 3]);
+    let (default, idle) = (&backlog.senders[0], &backlog.senders[1]);
+    assert_eq!((default.name.as_str(), default.rate, default.effective_rate), ("default", rate(20), Some(20.0)));
+    assert_eq!((idle.name.as_str(), idle.effective_rate), ("idle", None));
+    assert_eq!((backlog.in_doubt, backlog.unresolved, backlog.oldest_event_ms), (0, 0, minute));
+    courier.settle(&sending, outcome(Decision::InDoubt, Scope::Message)).await;
+    assert_eq!(store.backlog().await.unwrap().in_doubt, 1);
 }
 
 async fn status_shows_each_sender(ledger: TestLedger) {

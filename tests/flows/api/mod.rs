@@ -9,9 +9,11 @@ use kabar_tests::{
 use serde_json::Value;
 
 mod enqueueing;
+mod metrics;
 mod mistakes;
 mod operating;
 mod routes;
+mod tokens;
 mod uploads;
 
 /// Makes a test on SQLite and one on Postgres of each function.

@@ -13,16 +13,16 @@ const PHONE: &str = "+6281200000001";
 
 /// A route of the description.
 #[derive(Debug)]
-struct Route {
-    method: String,
+pub(super) struct Route {
+    pub(super) method: String,
     /// With values in the place of parameters.
-    path: String,
-    scope: Scope,
+    pub(super) path: String,
+    pub(super) scope: Scope,
     has_parameter: bool,
     needs_body: bool,
 }
 
-async fn routes(api: &Api) -> Vec<Route> {
+pub(super) async fn routes(api: &Api) -> Vec<Route> {
     let description = api.call("GET", "/openapi.json", &[], "").await.json();
     let mut routes = Vec::new();
     for (path, methods) in description["paths"].as_object().expect("it has paths") {
@@ -41,7 +41,7 @@ async fn routes(api: &Api) -> Vec<Route> {
     routes
 }
 
-async fn ask(api: &Api, route: &Route, authorization: Option<&str>) -> kabar_tests::http::Response {
+pub(super) async fn ask(api: &Api, route: &Route, authorization: Option<&str>) -> kabar_tests::http::Response {
     let mut headers = vec![("content-type", "application/json")];
     headers.extend(authorization.map(|value| ("authorization", value)));
     api.call(&route.method, &route.path, &headers, if route.needs_body { "{}" } else { "" }).await
@@ -83,8 +83,14 @@ async fn every_route_refuses_who_may_not(api: Api) {
     }
 }
 
-/// Whatever one tenant has, another's key with every scope finds nothing of it and changes nothing of it.
 async fn tenants_see_nothing_of_each_other(api: Api) {
+    let acme = api.ledger.store().ensure_tenant("acme").await.expect("there is a tenant");
+    let stranger = api.key_of(acme, &[Scope::Admin]).await;
+    finds_nothing_of_ours(&api, &stranger).await;
+}
+
+/// Whatever one tenant has, a stranger's key with every scope finds nothing of it and changes nothing of it.
+pub(super) async fn finds_nothing_of_ours(api: &Api, stranger: &str) {
     let store = api.ledger.store();
     let key = api.key(&[Scope::Enqueue, Scope::Operate, Scope::Read]).await;
     for job in [
@@ -95,13 +101,11 @@ async fn tenants_see_nothing_of_each_other(api: Api) {
         assert_eq!(api.post(&key, "/v1/jobs", &job).await.status, 202);
     }
     store.block(DEFAULT_TENANT, &number(PHONE), Channel::Whatsapp, "x").await.expect("they are blocked");
-    let acme = store.ensure_tenant("acme").await.expect("there is a tenant");
-    let stranger = bearer(&api.key_of(acme, &[Scope::Admin]).await);
-    for mut route in routes(&api).await {
+    for mut route in routes(api).await {
         if route.path.starts_with("/v1/reminders/") {
             route.path = route.path.replace("thing", "due");
         }
-        let answer = ask(&api, &route, Some(&stranger)).await;
+        let answer = ask(api, &route, Some(&bearer(stranger))).await;
         match (route.method.as_str(), route.path.as_str()) {
             // Whom they block themselves is theirs.
             ("PUT", _) => continue,
@@ -129,7 +133,7 @@ async fn tenants_see_nothing_of_each_other(api: Api) {
         }
     }
     let of_ours = json!({"type": "send", "to": PHONE, "content": {"text": "x"}});
-    let refusal = api.post(stranger.trim_start_matches("Bearer "), "/v1/jobs", &of_ours).await;
+    let refusal = api.post(stranger, "/v1/jobs", &of_ours).await;
     assert_eq!(assert_problem(&refusal, 422, "invalid")["field"], "sender", "our sender is not theirs");
     // Nothing of ours has changed.
     let state = api.get(&key, "/v1/broadcasts/thing").await.json()["state"].clone();

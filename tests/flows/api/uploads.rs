@@ -13,6 +13,7 @@ on_both_ledgers!(
     the_people_of_a_file_are_told_once_and_bad_rows_are_named,
     an_upload_that_breaks_off_leaves_nothing_and_goes_on_when_sent_again,
     an_upload_counts_against_the_limit_of_its_key,
+    people_come_as_json_objects_a_line_too,
 );
 
 const BOUNDARY: &str = "kabar-test-boundary";
@@ -144,4 +145,53 @@ async fn forms_and_files_that_are_none_are_refused_with_the_reason() {
     assert!(large.len() > 1 << 20);
     assert_problem(&upload(&api, &key, &job("a"), large.as_bytes()).await, 413, "body-too-large");
     assert_problem(&api.post(&key, "/v1/broadcasts", &job("a")).await, 415, "unsupported-type");
+}
+
+async fn people_come_as_json_objects_a_line_too(api: Api) {
+    let key = api.key(&[Scope::Enqueue]).await;
+    let mut file: String =
+        (0..1_500).map(|index| format!("{}\n", json!({"to": guests::phone(index), "name": "Siti"}))).collect();
+    file.push_str("{\"to\": \"nobody\"}\n\n{\"to\": ");
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let answer = upload(&api, &key, &job("dep"), file.as_bytes()).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        told.push(answer.json());
+        assert_eq!(planned(&api, "dep").await, 1_500);
+    }
+    assert_eq!(told[0], told[1]);
+    let lines: Vec<_> = told[0]["file"]["bad_rows"].as_array().into_iter().flatten().map(|row| &row["line"]).collect();
+    assert_eq!(lines, [&json!(1_501), &json!(1_503)], "{}", told[0]);
+    // The same people in the other form are the same broadcast.
+    let csv: String = (0..1_500).map(|index| format!("{},Siti\n", guests::phone(index))).collect();
+    let again = upload(&api, &key, &job("dep"), format!("phone,name\n{csv}").as_bytes()).await;
+    assert_eq!(again.status, 202, "{again:?}");
+    let other = upload(&api, &key, &job("dep"), &file.as_bytes()[..5_000]).await;
+    assert_problem(&other, 409, "id-taken");
+}
+
+/// What the gateway may hold of a file beyond what it holds anyway.
+const MOST_GROWTH_BYTES: u64 = 24 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_is_not_held_in_memory() {
+    let api = Api::start(LedgerKind::Sqlite).await;
+    let key = api.key(&[Scope::Enqueue]).await;
+    let note = "x".repeat(400);
+    let file: String = (0..100_000)
+        .map(|index| format!("{{\"to\": \"{}\", \"params\": {{\"note\": \"{note}\"}}}}\n", guests::phone(index)))
+        .collect();
+    assert!(file.len() as u64 > MOST_GROWTH_BYTES + (16 << 20), "held, it would show");
+    // Whatever is made once at the first upload is there already.
+    let mut text = job("small");
+    text["content"] = json!({"text": "Halo"});
+    let small = file[..100_000].rsplit_once('\n').map_or("", |(whole, _)| whole);
+    assert_eq!(upload(&api, &key, &text, small.as_bytes()).await.status, 202);
+    let before = api.process.peak_memory();
+    text["id"] = json!("large");
+    let answer = upload(&api, &key, &text, file.as_bytes()).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!(answer.json()["file"]["recipients"], 100_000);
+    let growth = api.process.peak_memory() - before;
+    assert!(growth < MOST_GROWTH_BYTES, "it grew by {} MiB for a file of {} MiB", growth >> 20, file.len() >> 20);
 }

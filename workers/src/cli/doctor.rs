@@ -8,7 +8,7 @@ use kabar_store::{DEFAULT_TENANT, Sender, Store, StoreError};
 use serde::Serialize;
 
 use super::{Common, errors::one_line, ledger, output};
-use crate::context;
+use crate::{context, identity};
 
 /// A line of the database queue that only the check of the disk writes to, and empties again.
 const CHECK_LINE: &str = "doctor";
@@ -88,6 +88,7 @@ pub(crate) async fn run(_: DoctorArgs, common: &Common) -> anyhow::Result<()> {
         findings.step("configuration", ledger::settings(common), |_| "every value is allowed".to_owned())
     {
         check_secrets(&mut findings, &settings);
+        check_identity(&mut findings, &settings).await;
         check_ledger(&mut findings, &settings).await;
     }
     output::show(common.json, &findings.0, || {
@@ -119,6 +120,21 @@ fn check_secrets(findings: &mut Findings, settings: &Settings) {
             "webhook verify token",
             "not set: Meta cannot verify the webhook; set WHATSAPP_WEBHOOK_VERIFY_TOKEN to a text of your own",
         );
+    }
+}
+
+/// Whether tokens could be checked, where the settings name who gives them out.
+async fn check_identity(findings: &mut Findings, settings: &Settings) {
+    let asked = async {
+        match identity::open(settings).await? {
+            Some(identity) => Ok(Some(identity.check().await?)),
+            None => anyhow::Ok(None),
+        }
+    };
+    match asked.await {
+        Ok(None) => {}
+        Ok(Some(keys)) => findings.add(Verdict::Ok, "identity provider", format!("lists {keys} usable keys")),
+        Err(error) => findings.add(Verdict::Broken, "identity provider", one_line(&error)),
     }
 }
 

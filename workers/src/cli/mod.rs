@@ -38,9 +38,9 @@ mod status;
 mod survey;
 mod template;
 
-pub use crate::csv::survey_file;
+pub use crate::people_file::survey_file;
 pub use errors::{is_closed_pipe, one_line};
-pub(crate) use schema::JOB as JOB_SCHEMA;
+pub(crate) use schema::{JOB_COMPONENT, job_components};
 
 /// What `kabar` was told on its command line.
 #[derive(Debug, Parser)]

@@ -1,18 +1,36 @@
 //! `kabar schema`: what other programs may write against.
 
 use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
 
 use super::output;
-use crate::gateway::openapi;
+use crate::{asyncapi::asyncapi, gateway::openapi};
 
 /// JSON Schema (draft 2020-12) of a job.
 pub(crate) const JOB: &str = include_str!("job.schema.json");
 
-/// What other programs are written against: the form of a job, the HTTP API
+/// The schemas of a job lie among the components of other documents under names that begin so.
+pub(crate) const JOB_COMPONENT: &str = "Job";
+
+/// The schema of a job as components of an OpenAPI or AsyncAPI document: itself, and each of its parts.
+pub(crate) fn job_components() -> Map<String, Value> {
+    let text = JOB.replace("#/$defs/", &format!("#/components/schemas/{JOB_COMPONENT}_"));
+    let mut job: Map<String, Value> = serde_json::from_str(&text).unwrap_or_default();
+    job.remove("$schema");
+    let mut components = Map::new();
+    if let Some(Value::Object(parts)) = job.remove("$defs") {
+        components.extend(parts.into_iter().map(|(name, part)| (format!("{JOB_COMPONENT}_{name}"), part)));
+    }
+    components.insert(JOB_COMPONENT.to_owned(), job.into());
+    components
+}
+
+/// What other programs are written against: the form of a job, the HTTP API, the brokers' queues
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   kabar schema job > job.schema.json
-  kabar schema openapi > openapi.json")]
+  kabar schema openapi > openapi.json
+  kabar schema asyncapi > asyncapi.json")]
 pub(crate) struct SchemaArgs {
     #[command(subcommand)]
     command: Command,
@@ -26,12 +44,16 @@ enum Command {
     /// The HTTP API, as OpenAPI 3.1; a running gateway answers with it at /openapi.json
     #[command(after_help = "Example:\n  kabar schema openapi > openapi.json")]
     Openapi,
+    /// The queues of RabbitMQ and Amazon SQS that take jobs, as AsyncAPI 3.0
+    #[command(after_help = "Example:\n  kabar schema asyncapi > asyncapi.json")]
+    Asyncapi,
 }
 
 pub(crate) fn run(arguments: &SchemaArgs) -> anyhow::Result<()> {
     match arguments.command {
         Command::Job => output::print(JOB.trim_end()),
         Command::Openapi => output::print(openapi().trim_end()),
+        Command::Asyncapi => output::print(asyncapi().trim_end()),
     }
 }
 

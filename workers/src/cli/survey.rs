@@ -4,13 +4,13 @@ use super::{
     output::{note, plural},
     progress::Meter,
 };
-use crate::csv::{CsvFile, Survey};
+use crate::people_file::{PeopleFile, Survey};
 
 /// The most lines of one kind that are shown as text.
 const MOST_SHOWN: usize = 20;
 
 /// Looks through a whole file, with a progress bar. Keeps every bad row where `all`, else those that are shown.
-pub(crate) fn look_through(file: &CsvFile, all: bool) -> anyhow::Result<Survey> {
+pub(crate) fn look_through(file: &PeopleFile, all: bool) -> anyhow::Result<Survey> {
     let mut meter = Meter::new("looking through the file, %");
     let most = if all { usize::MAX } else { MOST_SHOWN };
     let survey = Survey::of(file, most, |part| meter.set((part * 100.0) as u64, 100, ""))?;

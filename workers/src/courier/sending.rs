@@ -77,6 +77,7 @@ async fn send(courier: &Courier, sender: &KnownSender, ready: &Ready) -> Outcome
     };
     let provider = ready.access.provider;
     let request = SendRequest { to: &ready.message.phone, content, opaque: &ready.attempt.opaque };
+    sender.access.count_request();
     let left_at = Instant::now();
     let outcome = courier.context.providers.send(&ready.access, &request).await;
     metrics::histogram!(names::SEND_DURATION, field::PROVIDER => provider.as_str()).record(left_at.elapsed());

@@ -40,6 +40,7 @@ pub(super) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
 pub(super) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
     match &gateway.metrics {
         Some(metrics) => {
+            gateway.gauges.refresh(&gateway.context.store).await;
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
         }
         None => StatusCode::NOT_FOUND.into_response(),

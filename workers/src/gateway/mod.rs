@@ -2,6 +2,7 @@
 //! own.
 
 mod api;
+mod gauges;
 mod health;
 mod webhooks;
 
@@ -9,11 +10,13 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use axum::{Router, extract::DefaultBodyLimit, routing::get};
+use kabar_identity::Identity;
 use kabar_telemetry::MetricsHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::context::Shared;
+use crate::{context::Shared, identity};
+use gauges::Gauges;
 
 pub(crate) use api::openapi;
 
@@ -22,6 +25,9 @@ pub(crate) use api::openapi;
 struct Gateway {
     context: Shared,
     metrics: Option<MetricsHandle>,
+    gauges: Arc<Gauges>,
+    /// Checks tokens, where the settings name who gives them out.
+    identity: Option<Identity>,
 }
 
 /// A gateway that has its address and does not serve yet.
@@ -35,15 +41,16 @@ pub struct Listening {
 /// Takes the address from the settings.
 ///
 /// # Errors
-/// When the address cannot be had.
+/// When the address cannot be had, or tokens could never be checked.
 pub async fn listen(context: Shared, metrics: Option<MetricsHandle>) -> anyhow::Result<Listening> {
     let wanted = context.settings.gateway.listen;
     let listener = TcpListener::bind(wanted).await.with_context(|| {
         format!("cannot listen on {wanted}: set KABAR_LISTEN to a free address, such as 127.0.0.1:0")
     })?;
     let address = listener.local_addr().context("the gateway's address cannot be read")?;
+    let identity = identity::open(&context.settings).await?;
     let body_limit = context.settings.gateway.body_limit_bytes;
-    let gateway = Arc::new(Gateway { context, metrics });
+    let gateway = Arc::new(Gateway { context, metrics, gauges: Arc::default(), identity });
     let router = Router::new()
         .route("/webhooks/whatsapp", get(webhooks::verify).post(webhooks::receive))
         .route("/healthz", get(health::healthz))

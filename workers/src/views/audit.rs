@@ -10,7 +10,7 @@ use super::Timestamp;
 pub(crate) struct AuditEntry {
     /// When.
     pub(crate) happened_at: Timestamp,
-    /// Who: `key:NAME` or `cli:ACCOUNT`.
+    /// Who: `key:NAME`, `jwt:SUBJECT` or `cli:ACCOUNT`. Of a subject that may be personal, a hash.
     pub(crate) actor: String,
     /// What, such as `broadcast.pause`.
     pub(crate) action: String,

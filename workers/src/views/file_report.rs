@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::csv::Survey;
+use crate::people_file::Survey;
 
 /// What a file of people came to.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -31,7 +31,7 @@ struct BadRow {
 
 impl From<&Survey> for FileReport {
     fn from(survey: &Survey) -> Self {
-        let bad = |row: &crate::csv::BadRow| BadRow { line: row.line, reason: row.reason.clone() };
+        let bad = |row: &crate::people_file::BadRow| BadRow { line: row.line, reason: row.reason.clone() };
         Self {
             recipients: survey.recipients,
             repeated_rows: survey.repeated_rows,

@@ -109,10 +109,7 @@ impl Job {
             Self::Broadcast(job) => match &job.audience {
                 Audience::Recipients(list) if list.len() > MAX_INLINE_RECIPIENTS => invalid(
                     "audience.recipients",
-                    format!(
-                        "has {}; at most {MAX_INLINE_RECIPIENTS} may be listed, use a group or a CSV file",
-                        list.len()
-                    ),
+                    format!("has {}; at most {MAX_INLINE_RECIPIENTS} may be listed, use a group or a file", list.len()),
                 ),
                 Audience::Recipients(list) => check_values(list, &job.content),
                 Audience::Group(_) | Audience::File(_) => Ok(()),
@@ -145,15 +142,47 @@ fn check_values(recipients: &[AudienceMember], content: &Content) -> Result<(), 
     Ok(())
 }
 
+impl AudienceMember {
+    /// Reads one from JSON text, as it stands in `audience.recipients`, and whether numbering plans say that such a number
+    /// is assigned; `region` reads numbers in national notation.
+    ///
+    /// # Errors
+    /// When the text is no JSON or no recipient; never with the value that is wrong.
+    pub fn from_json(text: &[u8], region: Option<DefaultRegion>) -> Result<(Self, bool), InvalidJob> {
+        let mut value = json::parse(text).or_else(|error| invalid("recipient", format!("not JSON: {error}")))?;
+        if holds_nul(&value) {
+            return invalid("recipient", "holds a NUL character (\\u0000), which no provider takes; remove it");
+        }
+        if !value.is_object() {
+            return invalid("recipient", "must be a JSON object, with the number as to");
+        }
+        let number = value.get("to").and_then(Value::as_str).map(|text| PhoneNumber::parse(text, region));
+        let assigned = match number {
+            Some(Ok(parsed)) => {
+                value["to"] = parsed.number.as_str().into();
+                parsed.assigned
+            }
+            Some(Err(error)) => return invalid("to", error),
+            None => false,
+        };
+        Ok((read_as("recipient", value)?, assigned))
+    }
+}
+
 fn read<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T, InvalidJob> {
     if let Value::Object(fields) = &mut value {
         fields.remove("type");
     }
+    read_as("job", value)
+}
+
+/// Reads a value; `whole` is what problems call it where no field is meant.
+fn read_as<T: serde::de::DeserializeOwned>(whole: &str, value: Value) -> Result<T, InvalidJob> {
     serde_path_to_error::deserialize(value).or_else(|error| {
         let path = error.path().to_string();
         let problem = without_values(&error.into_inner().to_string());
         // A field whose name is empty has an empty path.
-        invalid(if path == "." || path.is_empty() { "job".to_owned() } else { path }, problem)
+        invalid(if path == "." || path.is_empty() { whole.to_owned() } else { path }, problem)
     })
 }
 

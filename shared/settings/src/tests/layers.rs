@@ -124,9 +124,12 @@ fn strict_templates_is_known_by_all_its_names() {
 }
 
 #[test]
-fn app_secrets_may_be_a_list() {
+fn what_may_be_several_may_be_a_list() {
     let file = file("[whatsapp]\napp_secrets = [\"old\", \"new\"]\n");
     assert_eq!(Settings::load(&from_file(file.path())).unwrap().whatsapp.app_secrets.len(), 2);
+    // As the reference says; it was refused.
+    let file = self::file("[gateway]\ncors_origins = [\"https://a.example\", \"https://b.example\"]\n");
+    assert_eq!(Settings::load(&from_file(file.path())).unwrap().gateway.cors_origins.len(), 2);
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn unknown_settings_are_named_with_the_nearest() {
         "log.destination (FILE:2): unknown; known are log.filter, log.format",
     );
     assert!(file_errors("[telegram]\n").ends_with(
-        "known are ledger, queue, gateway, pace, courier, dispatcher, fleet, \
+        "known are ledger, queue, gateway, jwt, pace, courier, dispatcher, fleet, \
         doubt, repair, people, templates, whatsapp, log, errors"
     ));
     assert_eq!(file_errors("listen = \"x\"\n"), "listen (FILE:1): unknown; did you mean gateway.listen?");
@@ -141,6 +141,24 @@ fn half_a_sender_and_plain_http_are_contradictions() {
     Settings::load(&from_overrides(&plain)).unwrap();
     let both = from_overrides(&[plain[0], ("whatsapp.phone_number_id", "1")]);
     assert_eq!(errors(&both).lines().count(), 2);
+}
+
+#[test]
+fn tokens_are_trusted_by_three_settings_or_none() {
+    let three = [
+        ("jwt.issuer", "https://login.example.com/"),
+        ("jwt.audiences", "kabar, kabar-eu"),
+        ("jwt.keys", "/etc/kabar/jwks.json"),
+    ];
+    let jwt = Settings::load(&from_overrides(&three)).unwrap().jwt.unwrap();
+    assert_eq!((jwt.audiences.len(), jwt.scope_prefix.as_str()), (2, "kabar:"));
+    assert!(Settings::load(&from_overrides(&[])).unwrap().jwt.is_none());
+    for one in three {
+        assert!(errors(&from_overrides(&[one])).contains("set all three"), "{one:?}");
+    }
+    assert!(errors(&from_overrides(&[three[0], three[1]])).contains("jwt.keys"));
+    assert!(errors(&from_overrides(&[("jwt.keep", "5m")])).contains("jwt.refresh_every"));
+    assert!(errors(&from_overrides(&[("jwt.issuer", "a b")])).contains("without spaces"));
 }
 
 #[test]

@@ -12,12 +12,12 @@ use crate::{
         output::{note, plural},
         progress::Meter,
     },
-    csv::{CsvFile, Survey},
     file_broadcast,
+    people_file::{PeopleFile, Survey},
 };
 
 /// Loads the file and starts the broadcast; the ledger's own id of the job.
-pub(super) async fn run(ledger: &Ledger, job: &Job, file: &Arc<CsvFile>, survey: &Survey) -> anyhow::Result<i64> {
+pub(super) async fn run(ledger: &Ledger, job: &Job, file: &Arc<PeopleFile>, survey: &Survey) -> anyhow::Result<i64> {
     let Job::Broadcast(broadcast) = job else { bail!("this is no broadcast") };
     let (id, mut meter) = (job.id(), Meter::new("loading"));
     let told = |done: u64| {

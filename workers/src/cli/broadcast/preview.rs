@@ -14,7 +14,7 @@ use crate::{
         ledger::Ledger,
         output::{self, Table, length, number, plural},
     },
-    csv::{CsvFile, Row, Survey},
+    people_file::{PeopleFile, Row, Survey},
     preview::{BroadcastPreview, BroadcastPreviewer, CHUNK, LeftOut, Person},
 };
 
@@ -22,7 +22,7 @@ use crate::{
 const MOST_SHOWN: usize = 10;
 
 /// Looks at everybody in `file`, or in the group that the job names.
-pub(super) async fn of(ledger: &Ledger, job: &Job, file: Option<&CsvFile>) -> anyhow::Result<BroadcastPreview> {
+pub(super) async fn of(ledger: &Ledger, job: &Job, file: Option<&PeopleFile>) -> anyhow::Result<BroadcastPreview> {
     let Job::Broadcast(broadcast) = job else { bail!("this is no broadcast") };
     let margin = ledger.settings.pace.margin;
     Ok(match file {
@@ -34,7 +34,7 @@ pub(super) async fn of(ledger: &Ledger, job: &Job, file: Option<&CsvFile>) -> an
 async fn of_file(
     ledger: &Ledger,
     broadcast: &BroadcastJob,
-    file: &CsvFile,
+    file: &PeopleFile,
     margin: Duration,
 ) -> anyhow::Result<BroadcastPreview> {
     let mut previewer = BroadcastPreviewer::begin(&ledger.store, DEFAULT_TENANT, broadcast).await?;

@@ -19,18 +19,19 @@ use crate::{
         output, progress, send,
         survey::{look_through, report},
     },
-    csv::{CsvFile, Survey},
     file_broadcast::check_columns,
+    people_file::{PeopleFile, Survey},
 };
 
-/// Start a broadcast to a group or to the people in a CSV file
+/// Start a broadcast to a group or to the people in a file
 ///
 /// In values, {field} takes the recipient's own: {name}, or any other column of the file. Whoever lacks one is skipped.
 /// Prints the broadcast's id. The same id with the same contents is the same broadcast, and nobody gets it twice; a load
 /// that was cut short goes on when it is started again with its id.
 ///
-/// The file: UTF-8, a header line; `phone` is required, `name` optional, every other column is a field. Bad rows are
-/// reported on standard error and left out. With --wait: 0 when all messages were accepted, 1 when any was not.
+/// The file: CSV in UTF-8 with a header line, where `phone` is required, `name` optional and every other column a field; or
+/// NDJSON, an object a line, such as {"to": "+628123456789", "name": "Siti", "params": {"package": "Hemat"}}. Bad rows
+/// are reported on standard error and left out. With --wait: 0 when all messages were accepted, 1 when any was not.
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("audience").args(["group", "file"]).required(true)),
@@ -45,8 +46,8 @@ pub(super) struct StartArgs {
     /// The group that it is for
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// The CSV file of those that it is for
-    #[arg(long, value_name = "FILE.csv")]
+    /// The file of those that it is for: CSV or NDJSON
+    #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
     template: TemplateOptions,
@@ -85,7 +86,7 @@ pub(super) async fn run(arguments: StartArgs, ledger: &Ledger, json: bool) -> an
     }
     let file = match &arguments.file {
         Some(path) => {
-            let file = Arc::new(CsvFile::open(path, ledger.region())?);
+            let file = Arc::new(PeopleFile::open(path, ledger.region())?);
             let survey = look_through(&file, json)?;
             Some((file, survey))
         }

@@ -1,4 +1,4 @@
-//! `kabar recipient import`: people from a CSV file, in chunks.
+//! `kabar recipient import`: people from a file, in chunks.
 
 use std::path::PathBuf;
 
@@ -14,17 +14,18 @@ use crate::{
         progress::Meter,
         survey::{look_through, report},
     },
-    csv::{CsvFile, Row},
+    people_file::{PeopleFile, Row},
 };
 
 /// The most people that are written at once.
 const CHUNK: usize = 1_000;
 
-/// Bring people in from a CSV file
+/// Bring people in from a file, CSV or NDJSON
 ///
-/// UTF-8 with a header line; `phone` is required, `name` optional, every other column is a field by its name. What the
-/// file says of somebody who is known takes the place of what was known. The whole file is looked through first; bad rows
-/// are reported on standard error and left out.
+/// CSV is UTF-8 with a header line; `phone` is required, `name` optional, every other column is a field by its name. NDJSON is
+/// an object a line, such as {"to": "+628123456789", "name": "Siti", "params": {"package": "Hemat"}}. What the file says of
+/// somebody who is known takes the place of what was known. The whole file is looked through first; bad rows are reported
+/// on standard error and left out.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   kabar recipient import guests.csv --group umroh-2026-12-01
@@ -34,7 +35,7 @@ guests.csv:
   +628123456789,Siti,Paket Hemat")]
 pub(super) struct ImportArgs {
     /// The file
-    #[arg(value_name = "FILE.csv")]
+    #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Put everybody into this group, which is made if it is not there
     #[arg(long, value_name = "NAME")]
@@ -49,7 +50,7 @@ pub(super) async fn run(arguments: ImportArgs, ledger: &Ledger, json: bool) -> a
     if group.is_some_and(str::is_empty) {
         bail!("--group is empty: name the group");
     }
-    let file = CsvFile::open(&arguments.file, ledger.region())?;
+    let file = PeopleFile::open(&arguments.file, ledger.region())?;
     let survey = look_through(&file, json)?;
     report(&survey);
     survey.judge(&file, arguments.strict)?;

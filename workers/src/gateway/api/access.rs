@@ -1,4 +1,7 @@
 //! Who asks, and whether they may: every route stands behind a scope.
+//!
+//! A request shows a key of kabar's own, or a token (JWT) of the identity provider that the settings name. Which of them it
+//! is can be seen; either way it comes to a tenant, scopes and a name for the audit log.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +12,8 @@ use axum::{
     response::Response,
 };
 use kabar_domain::{job::Door, scope::Scope};
-use kabar_store::{Actor, Store, TenantId};
+use kabar_identity::{Identity, Refusal};
+use kabar_store::{Actor, ApiKey, DEFAULT_TENANT, Store, StoreError, TenantId};
 
 use super::{
     super::Gateway,
@@ -25,7 +29,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Lets keys through that have `scope`.
+    /// Lets callers through that have `scope`.
     pub(super) const fn new(gateway: Arc<Gateway>, scope: Scope) -> Self {
         Self { gateway, scope }
     }
@@ -46,29 +50,34 @@ pub(super) struct Caller {
     pub(super) margin: Duration,
 }
 
-/// Lets a request through whose key is valid and has the scope.
+/// What a key or a token comes to.
+struct Pass {
+    tenant: TenantId,
+    scopes: Vec<Scope>,
+    actor: Actor,
+    /// How to get one with a scope that this one lacks.
+    wider: fn(Scope) -> String,
+}
+
+/// Lets a request through that shows what is valid and has the scope.
 pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Problem> {
     let context = &guard.gateway.context;
-    let unauthenticated = |detail: &str, challenge: &str| {
-        Problem::new(Kind::Unauthenticated, detail)
-            .challenge(challenge)
-            .fix("send `Authorization: Bearer KEY`; `kabar key add` makes a key")
-    };
-    let Some(text) = bearer(request.headers()) else {
+    let Some(shown) = bearer(request.headers()) else {
         return Err(unauthenticated("the request shows no key", ""));
     };
-    let Some(key) = context.store.prove_key(text).await? else {
-        return Err(unauthenticated("this key is not known, has expired or was revoked", ", error=\"invalid_token\""));
+    let pass = match &guard.gateway.identity {
+        Some(identity) if !ApiKey::looks_like(shown) => of_token(&context.store, identity, shown).await?,
+        _ => of_key(&context.store, shown).await?,
     };
-    if !guard.scope.is_in(&key.scopes) {
+    if !guard.scope.is_in(&pass.scopes) {
         let scope = guard.scope;
-        return Err(Problem::new(Kind::MissingScope, format!("this needs a key with the scope {scope}"))
+        return Err(Problem::new(Kind::MissingScope, format!("this needs the scope {scope}"))
             .challenge(&format!(", error=\"insufficient_scope\", scope=\"{scope}\""))
-            .fix(format!("make one with `kabar key add NAME --scope {scope}`")));
+            .fix((pass.wider)(scope)));
     }
     request.extensions_mut().insert(Caller {
-        tenant: key.tenant,
-        store: context.store.acting_as(Actor::key(&key)),
+        tenant: pass.tenant,
+        store: context.store.acting_as(pass.actor),
         door: context::door(&context.settings),
         strict_templates: context.settings.templates.strict,
         margin: context.settings.pace.margin,
@@ -76,7 +85,41 @@ pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next
     Ok(next.run(request).await)
 }
 
-/// The key that a request shows.
+async fn of_key(store: &Store, text: &str) -> Result<Pass, Problem> {
+    let Some(key) = store.prove_key(text).await? else {
+        return Err(unauthenticated("this key is not known, has expired or was revoked", INVALID));
+    };
+    let actor = Actor::key(&key);
+    let wider = |scope| format!("make a key with `kabar key add NAME --scope {scope}`");
+    Ok(Pass { tenant: key.tenant, scopes: key.scopes, actor, wider })
+}
+
+async fn of_token(store: &Store, identity: &Identity, text: &str) -> Result<Pass, Problem> {
+    let proof = identity.prove(text).await.map_err(|refusal| match refusal {
+        Refusal::Unavailable => Problem::away(refusal.to_string(), "try again; `kabar doctor` says what is wrong"),
+        refusal => unauthenticated(&refusal.to_string(), INVALID),
+    })?;
+    let tenant = match &proof.tenant {
+        None => DEFAULT_TENANT,
+        Some(name) => store.tenant(name).await.map_err(|error| match error {
+            StoreError::NotFound { .. } => unauthenticated("the token is for a tenant that is not known here", INVALID),
+            error => error.into(),
+        })?,
+    };
+    let wider = |scope| format!("ask the identity provider for a token with kabar's scope {scope}");
+    Ok(Pass { tenant, scopes: proof.scopes, actor: Actor::token(&proof.subject), wider })
+}
+
+/// What a challenge says to whoever showed something that is worth nothing.
+const INVALID: &str = ", error=\"invalid_token\"";
+
+fn unauthenticated(detail: &str, challenge: &str) -> Problem {
+    Problem::new(Kind::Unauthenticated, detail)
+        .challenge(challenge)
+        .fix("send `Authorization: Bearer KEY`; `kabar key add` makes a key")
+}
+
+/// The key or the token that a request shows.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())

@@ -13,23 +13,21 @@ use utoipa::{
 };
 
 use super::problem::{Kind, ProblemBody};
-use crate::cli::JOB_SCHEMA;
+use crate::cli::{JOB_COMPONENT, job_components};
 
 /// What the API is, for whoever reads its description.
 const ABOUT: &str = "Sends WhatsApp messages exactly as fast as the sender's limit allows, and loses nothing.\n\n\
-    Every route needs a key (`kabar key add`) with the scope that it names; a key with `admin` may do all. Each answer \
+    Every route needs a key (`kabar key add`), or a token (JWT) of the identity provider that the operator trusts, with the \
+    scope that it names; `admin` may do all. Each answer \
     has an `x-request-id`, the caller's own where the request had one. Bodies may be packed with gzip, and answers are \
     for whoever accepts that. A problem is told as in RFC 9457: programs go by its `type`.";
-
-/// The schemas of a job lie among the document's under names that begin so.
-const JOB: &str = "Job";
 
 /// What `POST /v1/jobs` takes.
 pub(super) struct JobOrJobs;
 
 impl PartialSchema for JobOrJobs {
     fn schema() -> RefOr<Schema> {
-        let job = || Ref::from_schema_name(JOB);
+        let job = || Ref::from_schema_name(JOB_COMPONENT);
         let jobs = ArrayBuilder::new().items(job()).min_items(Some(1)).max_items(Some(1_000));
         let several = ObjectBuilder::new().property("jobs", jobs).required("jobs");
         OneOfBuilder::new().item(job()).item(several).into()
@@ -43,7 +41,7 @@ pub(super) struct OneJob;
 
 impl PartialSchema for OneJob {
     fn schema() -> RefOr<Schema> {
-        Ref::from_schema_name(JOB).into()
+        Ref::from_schema_name(JOB_COMPONENT).into()
     }
 }
 
@@ -75,11 +73,14 @@ fn describe() -> Value {
     api.info.version = "1".to_owned();
     let mut document = serde_json::to_value(api).unwrap_or_default();
     document["components"]["securitySchemes"] = json!({"key": {"type": "http", "scheme": "bearer",
-        "description": "A key that `kabar key add` printed. The scopes that a route names are the key's."}});
+        "description": "A key that `kabar key add` printed, or a token (JWT) of the identity provider. The scopes that a \
+            route names are the key's or the token's."}});
     let problem = &mut document["components"]["schemas"]["Problem"];
     *problem = serde_json::to_value(ProblemBody::schema()).unwrap_or_default();
     problem["properties"]["type"]["enum"] = Kind::ALL.map(Kind::type_uri).as_slice().into();
-    add_job_schemas(&mut document["components"]["schemas"]);
+    for (name, schema) in job_components() {
+        document["components"]["schemas"][name] = schema;
+    }
     if let Some(paths) = document["paths"].as_object_mut() {
         for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
             complete(operation);
@@ -88,30 +89,15 @@ fn describe() -> Value {
     document
 }
 
-/// A job's schema is written by hand, once for all doors. Its parts become schemas of the document.
-fn add_job_schemas(schemas: &mut Value) {
-    let text = JOB_SCHEMA.replace("#/$defs/", &format!("#/components/schemas/{JOB}_"));
-    let mut job: Value = serde_json::from_str(&text).unwrap_or_default();
-    let Some(fields) = job.as_object_mut() else { return };
-    fields.remove("$schema");
-    let parts = fields.remove("$defs");
-    if let Some(Value::Object(parts)) = parts {
-        for (name, part) in parts {
-            schemas[format!("{JOB}_{name}")] = part;
-        }
-    }
-    schemas[JOB] = job;
-}
-
 /// Adds the answers that each route may give, and the form of those that tell of a problem.
 fn complete(operation: &mut Value) {
     let takes_something = operation.get("parameters").is_some() || operation.get("requestBody").is_some();
     let usual = [
         (Kind::InvalidParameter, "A parameter is not valid, or the body cannot be read"),
-        (Kind::Unauthenticated, "There is no key, or it is worth nothing"),
-        (Kind::MissingScope, "The key has not the scope that is needed"),
+        (Kind::Unauthenticated, "There is no key and no token, or it is worth nothing"),
+        (Kind::MissingScope, "The key or the token has not the scope that is needed"),
         (Kind::Internal, "The fault is kabar's; its log says more under the request's id"),
-        (Kind::Unavailable, "The ledger is away; try again"),
+        (Kind::Unavailable, "The ledger is away, or the keys of the identity provider; try again"),
     ];
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for (kind, description) in usual {

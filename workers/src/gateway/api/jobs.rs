@@ -2,7 +2,6 @@
 
 use axum::{Json, http::StatusCode};
 use kabar_domain::job::Job;
-use kabar_telemetry::names::{self, field};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -13,7 +12,7 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    admission::{Admission, fresh_id},
+    admission::{Admission, count_job, fresh_id},
     views,
 };
 
@@ -82,13 +81,11 @@ pub(super) async fn enqueue(
         jobs.push(job);
     }
     let enqueued = caller.store.enqueue_all(caller.tenant, &jobs).await;
-    enqueued.map_err(|refused| match refused.index {
+    let enqueued = enqueued.map_err(|refused| match refused.index {
         Some(index) => Problem::enqueue(&place(index), refused.error),
         None => refused.error.into(),
     })?;
-    for job in &jobs {
-        metrics::counter!(names::JOBS_ACCEPTED, field::TYPE => job.kind()).increment(1);
-    }
+    jobs.iter().zip(&enqueued).for_each(|(job, enqueued)| count_job(job, enqueued));
     let mut accepted: Vec<Accepted> = jobs.iter().map(|job| Accepted { id: job.id().to_string() }).collect();
     let answer = match accepted.pop() {
         Some(one) if !several => Answer::One(one),

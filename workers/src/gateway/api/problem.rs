@@ -16,7 +16,7 @@ use crate::admission::Refusal;
 /// The longest value that a problem repeats, in characters.
 const MOST_SHOWN_CHARS: usize = 100;
 
-/// How soon to try again while the ledger is away, in seconds.
+/// How soon to try again while something is away, in seconds.
 const AWAY_SECONDS: u64 = 1;
 
 /// What kind of problem it is. The names are an interface: they are not changed.
@@ -26,9 +26,9 @@ pub(super) enum Kind {
     Malformed,
     /// A parameter of the path or the query is not what it may be.
     InvalidParameter,
-    /// There is no key, or it is worth nothing.
+    /// There is no key and no token, or it is worth nothing.
     Unauthenticated,
-    /// The key may not do this.
+    /// The key or the token may not do this.
     MissingScope,
     /// There is no such thing, or no such route.
     NotFound,
@@ -48,7 +48,7 @@ pub(super) enum Kind {
     OverLimit,
     /// The fault is ours.
     Internal,
-    /// The ledger is away.
+    /// The ledger, or the keys of the identity provider, are away.
     Unavailable,
 }
 
@@ -76,8 +76,8 @@ impl Kind {
         match self {
             Self::Malformed => (StatusCode::BAD_REQUEST, "malformed-body", "The body cannot be read"),
             Self::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is not valid"),
-            Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "A valid key is needed"),
-            Self::MissingScope => (StatusCode::FORBIDDEN, "missing-scope", "The key may not do this"),
+            Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "A valid key or token is needed"),
+            Self::MissingScope => (StatusCode::FORBIDDEN, "missing-scope", "The key or token may not do this"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The route takes other methods")
@@ -91,7 +91,7 @@ impl Kind {
             Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The body is not valid"),
             Self::OverLimit => (StatusCode::TOO_MANY_REQUESTS, "over-limit", "The key has enqueued enough for now"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something is wrong with kabar"),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The ledger is away"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Something that is needed is away"),
         }
     }
 
@@ -197,6 +197,13 @@ impl Problem {
         Self::new(Kind::NotFound, "nothing is at this path").fix("see /docs for what there is")
     }
 
+    /// What is needed is away for the moment; `fix` says what to do meanwhile.
+    pub(super) fn away(detail: impl Into<String>, fix: &str) -> Self {
+        let mut problem = Self::new(Kind::Unavailable, detail);
+        problem.more.retry_after_seconds = Some(AWAY_SECONDS);
+        problem.fix(fix)
+    }
+
     /// A parameter of the path or the query is not what it may be.
     pub(super) fn parameter(name: &str, given: &str, problem: impl Into<String>) -> Self {
         Self::new(Kind::InvalidParameter, format!("{name}: {}", problem.into()))
@@ -264,9 +271,8 @@ impl From<StoreError> for Problem {
             }
             error if error.is_passing() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the ledger is away");
-                let mut problem = Self::new(Kind::Unavailable, "the ledger cannot be reached at the moment");
-                problem.more.retry_after_seconds = Some(AWAY_SECONDS);
-                problem.fix("try again: the same id again is the same job")
+                let detail = "the ledger cannot be reached at the moment";
+                Self::away(detail, "try again: the same id again is the same job")
             }
             error => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request to the API failed");

@@ -1,9 +1,9 @@
 //! Broadcasts to the people of a file, however long it is.
 //!
 //! The file goes to disk as it comes and is looked through whole before a row of it goes into the ledger: so a request that
-//! breaks off leaves nothing behind, bad rows are told of together, and memory stays flat. From there it is loaded as the
-//! command line loads one. The same file under the same id is the same broadcast; a load that was cut short goes on when
-//! it is sent again.
+//! breaks off leaves nothing behind, and bad rows are told of together. Of all that is held in memory only the numbers that
+//! were seen grow with the file, at some twenty bytes each. From there it is loaded as the command line loads one. The same
+//! file under the same id is the same broadcast; a load that was cut short goes on when it is sent again.
 
 use std::sync::Arc;
 
@@ -34,8 +34,8 @@ use super::{
 };
 use crate::{
     admission::{Admission, fresh_id},
-    csv::{CsvFile, Survey},
     file_broadcast::{self, LoadError, check_columns},
+    people_file::{PeopleFile, Survey},
     views::FileReport,
 };
 
@@ -52,7 +52,8 @@ pub(super) struct UploadForm {
     /// The broadcast as JSON, first: as in `POST /v1/jobs`, without an audience.
     #[schema(value_type = Object)]
     job: Value,
-    /// The people as CSV, in UTF-8: a header line with `phone`; `name` and any fields are optional.
+    /// The people, in UTF-8. As CSV: a header line with `phone`; `name` and any fields are optional. As NDJSON: an object a
+    /// line, with `to`, and perhaps `name` and `params`, as in `audience.recipients`.
     #[schema(format = Binary)]
     file: String,
 }
@@ -66,7 +67,7 @@ pub(super) struct Uploaded {
     file: FileReport,
 }
 
-/// Start a broadcast to the people of a CSV file of any length
+/// Start a broadcast to the people of a file of any length
 ///
 /// 202 means that the broadcast and all its people are durable in the ledger; with any other answer nothing is sent. Rows
 /// that cannot be used are left out and told of. The same file under the same id is the same broadcast, and an upload that
@@ -100,9 +101,8 @@ pub(super) async fn start(
     let loaded = file_broadcast::load(&caller.store, caller.tenant, &broadcast, &file, &survey, |_| ())
         .await
         .map_err(refused)?;
-    if loaded.is_new {
-        metrics::counter!(names::JOBS_ACCEPTED, field::TYPE => "broadcast").increment(1);
-    }
+    let name = if loaded.is_new { names::JOBS_ACCEPTED } else { names::JOBS_REPEATED };
+    metrics::counter!(name, field::TYPE => "broadcast").increment(1);
     Ok((StatusCode::ACCEPTED, Json(Uploaded { id: broadcast.id.to_string(), file: FileReport::from(&survey) })))
 }
 
@@ -166,10 +166,13 @@ async fn keep(mut part: Field<'_>, limit: u64) -> Result<NamedTempFile, Problem>
 }
 
 /// Walks through the whole file on a thread where that holds nobody up.
-async fn look_through(kept: &NamedTempFile, region: Option<DefaultRegion>) -> Result<(Arc<CsvFile>, Survey), Problem> {
+async fn look_through(
+    kept: &NamedTempFile,
+    region: Option<DefaultRegion>,
+) -> Result<(Arc<PeopleFile>, Survey), Problem> {
     let path = kept.path().to_owned();
     let looked = tokio::task::spawn_blocking(move || {
-        let file = CsvFile::open_as(&path, "the file".to_owned(), region)?;
+        let file = PeopleFile::open_as(&path, "the file".to_owned(), region)?;
         let survey = Survey::of(&file, MOST_LISTED, |_| ())?;
         survey.judge(&file, false)?;
         anyhow::Ok((Arc::new(file), survey))
@@ -182,7 +185,7 @@ async fn look_through(kept: &NamedTempFile, region: Option<DefaultRegion>) -> Re
 async fn broadcast(
     caller: &Caller,
     mut job: Map<String, Value>,
-    file: &CsvFile,
+    file: &PeopleFile,
     survey: &Survey,
 ) -> Result<BroadcastJob, Problem> {
     job.insert("type".to_owned(), "broadcast".into());

@@ -2,10 +2,10 @@
 
 use super::*;
 
-fn file(bytes: &[u8]) -> (tempfile::NamedTempFile, anyhow::Result<CsvFile>) {
+fn file(bytes: &[u8]) -> (tempfile::NamedTempFile, anyhow::Result<PeopleFile>) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
-    let opened = CsvFile::open(file.path(), Some("ID".parse().unwrap()));
+    let opened = PeopleFile::open(file.path(), Some("ID".parse().unwrap()));
     (file, opened)
 }
 
@@ -130,7 +130,7 @@ fn values_and_rows_have_an_end() {
         told(long.as_bytes()),
         ["2:bad name has 1000000 characters; at most 4096 are allowed", "3:+6281234567891 Eka"]
     );
-    let endless = format!("phone,name\n0812-3456-7890,\"{}", "x\n".repeat(lines::MAX_ROW_BYTES));
+    let endless = format!("phone,name\n0812-3456-7890,\"{}", "x\n".repeat(MAX_ROW_BYTES));
     assert!(refusal(endless.as_bytes()).contains("quotation mark"));
     let number = format!("phone\n{}\n", "1".repeat(1_000_000));
     assert_eq!(told(number.as_bytes())[0].len(), "2:bad phone \"…\": not a phone number".len() + 30);
@@ -152,4 +152,60 @@ fn the_same_recipients_have_the_same_hash_and_a_file_is_judged() {
     assert!(one.judge(&file, true).unwrap_err().to_string().contains("line 3: phone \"x\""));
     let (none, file, _kept) = survey(b"phone\n");
     assert!(none.judge(&file, false).unwrap_err().to_string().contains("no rows"));
+}
+
+/// A line as programs write them.
+const SITI_JSON: &str = "{\"to\": \"0812-3456-7890\", \"name\": \" Siti \", \"params\": {\"package\": \"Hemat\"}}";
+
+#[test]
+fn a_json_object_a_line_is_read_as_jobs_list_people() {
+    for text in [
+        format!("{SITI_JSON}\n"),
+        format!("\u{feff}\r\n  {SITI_JSON}\r\n\r\n"),
+        SITI_JSON.replace("\"params\": {", "\"params\": {\"none\": \"\", "),
+    ] {
+        let told = told(text.as_bytes());
+        assert_eq!(told.len(), 1, "{text:?} {told:?}");
+        assert_eq!(told[0].split_once(':').unwrap().1, SITI, "{text:?}");
+    }
+    let several = told(
+        b"{\"to\": \"0812-3456-7891\", \"params\": {\"age\": 7}}\n\n{\"to\": \"+6281234567891\"}\n{\"to\": \"0812\"}",
+    );
+    assert_eq!(several, ["1:+6281234567891  age=7", "3:repeated true", "4:bad to: too short for its country"]);
+}
+
+#[test]
+fn lines_that_are_no_person_are_told_with_reasons_and_the_rest_is_read() {
+    for (line, reason) in [
+        ("{\"to\": \"0812-3456-7890\"", "not JSON: EOF"),
+        ("{\"name\": \"Siti\"}", "missing field `to`"),
+        ("{\"to\": \"0812-3456-7890\", \"to\": \"0812-3456-7891\"}", "\"to\" is there twice"),
+        ("{\"to\": 628123456789}", "to: invalid type"),
+        ("{\"to\": \"0812-3456-7890\", \"phone\": \"x\"}", "unknown field `phone`"),
+        (
+            "{\"to\": \"0812-3456-7890\", \"params\": {\"due\": {\"date\": \"2026-12-12\"}}}",
+            "params.due: must be a text",
+        ),
+        ("{\"to\": \"0812-3456-7890\", \"name\": \"a\\u0000b\"}", "NUL"),
+        ("phone,name", "not JSON"),
+        ("[]", "must be a JSON object"),
+        ("\"\"", "must be a JSON object"),
+    ] {
+        let text = format!("{SITI_JSON}\n{line}\n{}\n", SITI_JSON.replace("7890", "7891"));
+        let told = told(text.as_bytes());
+        assert!(told[1].starts_with("2:bad ") && told[1].contains(reason), "{line}: {told:?}");
+        assert!(told[2].starts_with("3:+6281234567891"), "{line}: {told:?}");
+    }
+    let long = format!("{SITI_JSON}\n{{\"to\": \"{}\"}}", "0".repeat(MAX_ROW_BYTES));
+    assert!(refusal(long.as_bytes()).contains("line 2 is longer than 4 MB"));
+    assert!(refusal(format!("[{SITI_JSON}]").as_bytes()).contains("NDJSON"));
+}
+
+#[test]
+fn the_same_people_have_the_same_hash_in_either_form() {
+    let hash = |bytes: &[u8]| {
+        let (_kept, file) = file(bytes);
+        Survey::of(&file.unwrap(), 20, |_| ()).unwrap().hash
+    };
+    assert_eq!(hash(SITI_JSON.as_bytes()), hash(b"phone,package,name\n+6281234567890,Hemat,Siti\n"));
 }

@@ -7,7 +7,7 @@ use kabar_domain::phone::{DefaultRegion, PhoneNumber};
 use ring::digest;
 use serde::Serialize;
 
-use super::{BadRow, CsvFile, RecipientRow, Row};
+use super::{BadRow, PeopleFile, RecipientRow, Row};
 
 /// After how many rows progress is told.
 const TELL_EVERY: u64 = 10_000;
@@ -47,7 +47,7 @@ pub(crate) struct Duplicate {
 impl Survey {
     /// Walks through the whole file. Keeps as many bad rows and repeats as `most`; `progress` hears what part is done, from
     /// 0 to 1.
-    pub(crate) fn of(file: &CsvFile, most: usize, mut progress: impl FnMut(f64)) -> anyhow::Result<Self> {
+    pub(crate) fn of(file: &PeopleFile, most: usize, mut progress: impl FnMut(f64)) -> anyhow::Result<Self> {
         let mut survey = Self::default();
         let mut hash = RowHash::default();
         let mut rows = file.rows()?;
@@ -83,7 +83,7 @@ impl Survey {
     }
 
     /// Refuses what must not go on: a file without recipients, and where `strict` one with bad rows.
-    pub(crate) fn judge(&self, file: &CsvFile, strict: bool) -> anyhow::Result<()> {
+    pub(crate) fn judge(&self, file: &PeopleFile, strict: bool) -> anyhow::Result<()> {
         let name = file.name();
         let first = self.bad_rows.first().map(|row| format!("line {}: {}", row.line, row.reason)).unwrap_or_default();
         if strict && self.bad > 0 {
@@ -106,7 +106,7 @@ impl Survey {
 /// # Errors
 /// When the file cannot be read, or is no CSV of recipients.
 pub fn survey_file(path: &Path, region: Option<DefaultRegion>) -> anyhow::Result<serde_json::Value> {
-    let file = CsvFile::open(path, region)?;
+    let file = PeopleFile::open(path, region)?;
     Ok(serde_json::to_value(Survey::of(&file, usize::MAX, |_| ())?)?)
 }
 

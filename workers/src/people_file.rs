@@ -1,8 +1,8 @@
-//! CSV files of recipients: a header line, `phone` required, `name` optional, every other column a field by its name.
+//! Files of recipients: CSV with a header line, or NDJSON, one object a line as in `audience.recipients`.
 //!
-//! Files come from spreadsheets of all kinds, so their separator is found out, and what cannot be read is said by line
-//! number with its reason. A file is walked through twice, once to judge it and once to write it down; neither walk
-//! holds more than one row and the numbers that were seen.
+//! Which of them a file is, is seen by its first line. Files come from spreadsheets and programs of all kinds, so what
+//! cannot be read is said by line number with its reason. A file is walked through twice, once to judge it and once to
+//! write it down; neither walk holds more than one row and the numbers that were seen.
 
 use std::{
     collections::HashSet,
@@ -18,27 +18,41 @@ use kabar_domain::{
 use serde::Serialize;
 
 mod columns;
+mod csv;
+mod form;
 mod lines;
+mod ndjson;
 mod row;
 mod survey;
 #[cfg(test)]
 mod tests;
 
 use columns::Columns;
-use lines::{Lines, RowBudget};
+use csv::CsvRows;
+use form::Form;
+use ndjson::NdjsonRows;
 pub use survey::survey_file;
 pub(crate) use survey::{RowHash, Survey};
 
-/// A file of recipients whose header was understood.
+/// The longest row, in bytes. One that is longer has no end, and would be read into memory to the end of the file.
+const MAX_ROW_BYTES: usize = 4 << 20;
+
+/// A file of recipients that was understood so far as its first line goes.
 #[derive(Debug)]
-pub(crate) struct CsvFile {
+pub(crate) struct PeopleFile {
     path: PathBuf,
     /// What messages call it.
     name: String,
-    delimiter: u8,
-    columns: Columns,
+    kind: Kind,
     region: Option<DefaultRegion>,
     bytes: u64,
+}
+
+/// How a file says who is in it.
+#[derive(Debug)]
+enum Kind {
+    Csv { delimiter: u8, columns: Columns },
+    Ndjson,
 }
 
 /// What one line of the file came to.
@@ -70,7 +84,7 @@ pub(crate) struct RecipientRow {
     pub(crate) assigned: bool,
     /// The name, where there is one.
     pub(crate) name: Option<String>,
-    /// The other columns that have a value.
+    /// Further fields that have a value.
     pub(crate) fields: Fields,
 }
 
@@ -83,8 +97,8 @@ pub(crate) struct BadRow {
     pub(crate) reason: String,
 }
 
-impl CsvFile {
-    /// Opens a file and reads its header; `region` reads numbers in national notation.
+impl PeopleFile {
+    /// Opens a file and reads its first line; `region` reads numbers in national notation.
     pub(crate) fn open(path: &Path, region: Option<DefaultRegion>) -> anyhow::Result<Self> {
         Self::open_as(path, format!("file {}", path.display()), region)
     }
@@ -95,13 +109,15 @@ impl CsvFile {
         let mut file = File::open(path).with_context(named)?;
         let metadata = file.metadata().with_context(named)?;
         if metadata.is_dir() {
-            bail!("{name} is a folder: name a CSV file");
+            bail!("{name} is a folder: name a file of people, CSV or NDJSON");
         }
-        let delimiter = lines::sniff(&mut file).with_context(named)?;
-        let mut reader = reader(file, delimiter, RowBudget::default());
-        let header = reader.byte_headers().map_err(row::unreadable).with_context(named)?;
-        let columns = Columns::read(header).with_context(named)?;
-        Ok(Self { path: path.to_owned(), name, delimiter, columns, region, bytes: metadata.len() })
+        let kind = match form::sniff(&mut file).with_context(named)? {
+            Form::Csv { delimiter } => {
+                Kind::Csv { delimiter, columns: csv::columns(file, delimiter).with_context(named)? }
+            }
+            Form::Ndjson => Kind::Ndjson,
+        };
+        Ok(Self { path: path.to_owned(), name, kind, region, bytes: metadata.len() })
     }
 
     /// What messages call it, such as `file guests.csv`.
@@ -109,72 +125,48 @@ impl CsvFile {
         &self.name
     }
 
-    /// Whether the file has a column for this field.
-    pub(crate) fn has(&self, field: &str) -> bool {
-        self.columns.has(field)
-    }
-
-    /// The columns of the file.
-    pub(crate) fn columns(&self) -> String {
-        self.columns.to_string()
+    /// The columns of the file, as they are listed, where none of them can have this field. A file without columns may have
+    /// any field in any line.
+    pub(crate) fn columns_without(&self, field: &str) -> Option<String> {
+        match &self.kind {
+            Kind::Csv { columns, .. } => (!columns.has(field)).then(|| columns.to_string()),
+            Kind::Ndjson => None,
+        }
     }
 
     /// Walks through the file from its first row.
     pub(crate) fn rows(&self) -> anyhow::Result<Rows<'_>> {
         let file = File::open(&self.path).with_context(|| self.name.clone())?;
-        let budget = RowBudget::default();
-        let mut reader = reader(file, self.delimiter, budget.clone());
-        reader.byte_headers().map_err(row::unreadable)?;
-        budget.renew();
-        Ok(Rows {
-            file: self,
-            reader,
-            budget,
-            record: ::csv::ByteRecord::new(),
-            seen: HashSet::new(),
-            repeated: HashSet::new(),
-        })
+        let source = match &self.kind {
+            Kind::Csv { delimiter, columns } => Source::Csv(CsvRows::new(file, *delimiter, columns, self.region)?),
+            Kind::Ndjson => Source::Ndjson(NdjsonRows::new(file, self.region)),
+        };
+        Ok(Rows { file: self, source, seen: HashSet::new(), repeated: HashSet::new() })
     }
-}
-
-fn reader(file: File, delimiter: u8, budget: RowBudget) -> ::csv::Reader<Lines<File>> {
-    ::csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(Lines::new(file, budget))
 }
 
 /// The rows of a file, in order. An error ends the walk: nothing after it can be read.
 pub(crate) struct Rows<'a> {
-    file: &'a CsvFile,
-    reader: ::csv::Reader<Lines<File>>,
-    budget: RowBudget,
-    record: ::csv::ByteRecord,
+    file: &'a PeopleFile,
+    source: Source<'a>,
     /// The numbers that were seen, as numbers: E.164 has at most 15 digits.
     seen: HashSet<u64>,
     repeated: HashSet<u64>,
 }
 
+enum Source<'a> {
+    Csv(CsvRows<'a>),
+    Ndjson(NdjsonRows),
+}
+
 impl Rows<'_> {
     /// How much of the file was read, from 0 to 1.
     pub(crate) fn part_read(&self) -> f64 {
-        self.reader.position().byte() as f64 / self.file.bytes.max(1) as f64
-    }
-
-    fn read(&mut self) -> anyhow::Result<Option<Row>> {
-        loop {
-            self.budget.renew();
-            let earliest = self.reader.position().line();
-            let more = self.reader.read_byte_record(&mut self.record).map_err(row::unreadable);
-            if !more.with_context(|| self.file.name.clone())? {
-                return Ok(None);
-            }
-            // The reader stands behind the row's line break, so its first line is that many lines up. The last row has none
-            // where its quotation mark is never closed.
-            let inside: usize = self.record.iter().map(|field| field.iter().filter(|b| **b == b'\n').count()).sum();
-            let line = self.reader.position().line().saturating_sub(1 + inside as u64).max(earliest);
-            let row = row::read(&self.record, line, &self.file.columns, self.file.region);
-            if let Some(row) = row.with_context(|| self.file.name.clone())? {
-                return Ok(Some(self.once(row)));
-            }
-        }
+        let bytes = match &self.source {
+            Source::Csv(rows) => rows.bytes_read(),
+            Source::Ndjson(rows) => rows.bytes_read(),
+        };
+        bytes as f64 / self.file.bytes.max(1) as f64
     }
 
     fn once(&mut self, row: Row) -> Row {
@@ -191,6 +183,11 @@ impl Iterator for Rows<'_> {
     type Item = anyhow::Result<Row>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.read().transpose()
+        let read = match &mut self.source {
+            Source::Csv(rows) => rows.read(),
+            Source::Ndjson(rows) => rows.read(),
+        };
+        let row = read.with_context(|| self.file.name.clone()).transpose()?;
+        Some(row.map(|row| self.once(row)))
     }
 }

@@ -1,4 +1,4 @@
-//! One row of a file: a recipient, or the reason why it is none.
+//! One row of CSV: a recipient, or the reason why it is none.
 
 use anyhow::bail;
 use kabar_domain::{
@@ -66,7 +66,8 @@ fn recipient(
     Ok(RecipientRow { line, phone: parsed.number, assigned: parsed.assigned, name, fields })
 }
 
-fn check_value(field: &str, value: &str) -> Result<(), String> {
+/// Refuses a value that no message can carry.
+pub(super) fn check_value(field: &str, value: &str) -> Result<(), String> {
     let count = value.chars().count();
     if count > MAX_VALUE_CHARS {
         return Err(format!("{field} has {count} characters; at most {MAX_VALUE_CHARS} are allowed"));
