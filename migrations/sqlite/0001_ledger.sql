@@ -62,8 +62,6 @@ create table recipients (
   phone text not null,                 -- E.164
   name text,
   fields text,                         -- JSON object of texts
-  opted_out_at bigint,
-  opted_out_by text,
   unreachable_at bigint,
   last_inbound_at bigint,
   created_at bigint not null,
@@ -99,6 +97,17 @@ create table blocks (
   blocked_at bigint not null,
   primary key (recipient_id, channel)
 );
+
+-- What people want to get. Of each part of a channel the newest word counts, by the time at which it was said.
+create table wishes (
+  recipient_id bigint not null references recipients (id),
+  channel text not null,
+  covers text not null,                -- all | marketing
+  wanted bigint not null,              -- 0: opted out
+  source text not null,                -- what said so: a message, a provider, a person
+  said_at bigint not null,
+  primary key (recipient_id, channel, covers)
+) without rowid;
 
 create table groups (
   id integer primary key,
@@ -139,6 +148,7 @@ create table jobs (
   sender_id bigint not null references senders (id),
   template_name text,                  -- what its content names, where it is a template: found when that is paused
   template_language text,
+  category text,                       -- what its messages are for; written with the first of them
   state text not null,                 -- loading | accepted | planned
   control text not null,               -- running | paused | cancelled
   audience bigint not null,            -- recipients planned so far

@@ -20,3 +20,4 @@ mod templates;
 mod throttle;
 mod urgent;
 mod webhooks;
+mod wishes;

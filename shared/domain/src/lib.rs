@@ -6,6 +6,7 @@
 //! The way of the data through these modules: a [`job`] carries [`content`] for [`phone`] numbers; it is planned into
 //! messages whose life is in [`message`]; each attempt ends in an [`outcome`]; [`pace`] says how fast.
 
+pub mod category;
 pub mod content;
 pub mod job;
 pub mod json;
@@ -19,3 +20,4 @@ pub mod schedule;
 pub mod scope;
 pub mod sender;
 pub mod template;
+pub mod wish;

@@ -1,16 +1,20 @@
-//! People: how their phone numbers and times are read.
+//! People: how their phone numbers and times are read, and what they say.
 
 use std::fmt;
 
+use kabar_domain::wish::{Covers, WishWords};
+
 use crate::reader::Reader;
 
-/// Settings of how phone numbers and times are read.
+/// Settings of how phone numbers and times are read, and of what people say.
 #[derive(Debug, Clone)]
 pub struct People {
     /// The country of phone numbers in national form; without it they are refused.
     pub default_region: Option<Region>,
     /// The time zone of reminders and schedules that name none.
     pub default_timezone: chrono_tz::Tz,
+    /// The words by which people opt out and in again.
+    pub wish_words: WishWords,
 }
 
 /// A country: two capital letters of ISO 3166-1, such as `ID`. Whether the country exists is the numbering plan's to know.
@@ -39,10 +43,20 @@ impl fmt::Display for Region {
 
 impl People {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Self {
-            default_region: reader.get("people.default_region")?,
-            default_timezone: reader.get("people.default_timezone")?,
-        })
+        let default_region = reader.get("people.default_region");
+        let default_timezone = reader.get("people.default_timezone");
+        let wish_words = Self::read_words(reader);
+        Some(Self { default_region: default_region?, default_timezone: default_timezone?, wish_words: wish_words? })
+    }
+
+    fn read_words(reader: &mut Reader<'_>) -> Option<WishWords> {
+        let stop: Option<Vec<String>> = reader.get("people.stop_words");
+        let start: Option<Vec<String>> = reader.get("people.start_words");
+        let covers: Option<Covers> = reader.get("people.stop_words_cover");
+        let words = WishWords::new(&stop?, &start?, covers?);
+        words
+            .map_err(|error| reader.contradiction(&["people.stop_words", "people.start_words"], &error.to_string()))
+            .ok()
     }
 }
 

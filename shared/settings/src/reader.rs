@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use kabar_domain::pace::Rate;
+use kabar_domain::{pace::Rate, wish::Covers};
 
 use crate::{
     ApiVersion, DatabaseUrl, HttpBase, KeysAt, LogFormat, MasterKey, QueueUrl, Region, Secret, WebOrigin,
@@ -113,6 +113,7 @@ macro_rules! from_value {
 
 from_value! {
     ApiVersion = ApiVersion,
+    Covers = Covers,
     DatabaseUrl = DatabaseUrl,
     Duration = Duration,
     HttpBase = HttpBase,

@@ -39,6 +39,8 @@ where id in (select cast(value as bigint) from json_each($1)) and state = 'claim
   and not exists (select 1 from messages other
     where other.sender_id = messages.sender_id and other.recipient_id = messages.recipient_id and other.state = 'sending')
   and not exists (select 1 from blocks where blocks.recipient_id = messages.recipient_id and blocks.channel = $4)
+  and not exists (select 1 from wishes where wishes.recipient_id = messages.recipient_id and wishes.channel = $4
+    and wishes.wanted = 0 and wishes.covers in ('all', (select category from jobs where jobs.id = messages.job_id)))
   and exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'running')
   and exists (select 1 from senders where senders.id = messages.sender_id and senders.state = 'active')
 returning id, attempts";
@@ -50,12 +52,18 @@ from json_each($3)";
     when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled') then 'cancelled'
     when expires_at <= $3 then 'expired'
     when exists (select 1 from blocks where blocks.recipient_id = messages.recipient_id and blocks.channel = $4) then 'skipped'
+    when exists (select 1 from wishes where wishes.recipient_id = messages.recipient_id and wishes.channel = $4
+      and wishes.wanted = 0 and wishes.covers in ('all', (select category from jobs where jobs.id = messages.job_id)))
+      then 'skipped'
     else 'queued' end,
   reason = case
     when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled') then 'cancelled'
     when expires_at <= $3 then 'expired'
     when exists (select 1 from blocks where blocks.recipient_id = messages.recipient_id and blocks.channel = $4)
       then 'recipient_blocked'
+    when exists (select 1 from wishes where wishes.recipient_id = messages.recipient_id and wishes.channel = $4
+      and wishes.wanted = 0 and wishes.covers in ('all', (select category from jobs where jobs.id = messages.job_id)))
+      then 'opted_out'
     else reason end,
   due_at = case when exists (select 1 from messages other where other.sender_id = messages.sender_id
       and other.recipient_id = messages.recipient_id and other.state = 'sending' and other.id <> messages.id)

@@ -55,6 +55,7 @@ mod story;
 mod templates;
 mod tenants;
 mod wake;
+mod wishes;
 mod writer;
 
 pub use audience::{AudienceRow, FileBroadcast};
@@ -90,6 +91,7 @@ pub use status::{SenderStatus, Status};
 pub use story::{AttemptStory, MessageStory, MessageSummary};
 pub use templates::{StatusChange, StoredTemplate, SyncDue, TemplatesSynced};
 pub use wake::{Topic, Wake};
+pub use wishes::OptOut;
 pub use writer::{Writer, WriterHandle};
 
 /// The tenant of everything on one machine.
@@ -285,6 +287,7 @@ impl Store {
             templates::STATEMENTS,
             templates::HOLD_STATEMENTS,
             tenants::STATEMENTS,
+            wishes::STATEMENTS,
         ];
         let mut count = 0;
         for (_, text) in modules.into_iter().flatten() {

@@ -5,11 +5,13 @@
 //! row is locked meanwhile and other planners skip it.
 
 use kabar_domain::{
+    category::Category,
     content::{Content, Fields},
     job::{Audience, Job, ReminderJob},
     message::{MessageState, SkipReason},
     reminder::{self, Part},
     template::Template,
+    wish::Covers,
 };
 use serde::Serialize;
 
@@ -28,17 +30,20 @@ const CHUNK: i64 = 1_000;
 
 statements! {
     WAITING = "select id from jobs where state = 'accepted' limit 1";
-    FROM_AUDIENCE = "select a.position as cursor, a.recipient_id, a.fields, r.name, r.opted_out_at,
-  (select count(*) from blocks b where b.recipient_id = a.recipient_id and b.channel = $4) as blocked
+    FROM_AUDIENCE = "select a.position as cursor, a.recipient_id, a.fields, r.name,
+  (select count(*) from blocks b where b.recipient_id = a.recipient_id and b.channel = $4) as blocked,
+  (select min(covers) from wishes w where w.recipient_id = a.recipient_id and w.channel = $4 and w.wanted = 0) as opted_out
 from audience a join recipients r on r.id = a.recipient_id
 where a.job_id = $1 and a.position >= $2 order by a.position limit $3";
-    FROM_GROUP = "select g.recipient_id as cursor, g.recipient_id, r.fields, r.name, r.opted_out_at,
-  (select count(*) from blocks b where b.recipient_id = g.recipient_id and b.channel = $4) as blocked
+    FROM_GROUP = "select g.recipient_id as cursor, g.recipient_id, r.fields, r.name,
+  (select count(*) from blocks b where b.recipient_id = g.recipient_id and b.channel = $4) as blocked,
+  (select min(covers) from wishes w where w.recipient_id = g.recipient_id and w.channel = $4 and w.wanted = 0) as opted_out
 from group_members g join recipients r on r.id = g.recipient_id
 where g.group_id = $1 and g.recipient_id >= $2 and g.added_at <= $5 order by g.recipient_id limit $3";
     GROUP = "select id from groups where tenant_id = $1 and name = $2";
-    ONE = "select cast(0 as bigint) as cursor, r.id as recipient_id, cast(null as text) as fields, r.name, r.opted_out_at,
-  (select count(*) from blocks b where b.recipient_id = r.id and b.channel = $2) as blocked
+    ONE = "select cast(0 as bigint) as cursor, r.id as recipient_id, cast(null as text) as fields, r.name,
+  (select count(*) from blocks b where b.recipient_id = r.id and b.channel = $2) as blocked,
+  (select min(covers) from wishes w where w.recipient_id = r.id and w.channel = $2 and w.wanted = 0) as opted_out
 from recipients r where r.id = $1";
     INSERT = "insert into messages (job_id, sender_id, recipient_id, part, lane, state, reason, due_at, expires_at,
   attempts, tries, pair_throttles, created_at, updated_at)
@@ -50,7 +55,9 @@ returning id, recipient_id";
     INSERT_FIELDS = "insert into message_fields (message_id, fields)
 select cast(value->>'message' as bigint), value->>'fields' from json_each($1) where true
 on conflict (message_id) do nothing";
-    ADVANCE = "update jobs set cursor = $2, audience = audience + $3, state = $4, planned_at = $5 where id = $1";
+    ADVANCE = "update jobs set cursor = $2, audience = audience + $3, state = $4, planned_at = $5,
+  category = coalesce($6, category)
+where id = $1";
     TEMPLATE = "select status, definition from templates
 where tenant_id = $1 and account in ($2, '') and name = $3 and language = $4 order by account desc limit 1";
     LATEST_PART = "select coalesce(max(part), 0) from messages where job_id = $1";
@@ -86,8 +93,9 @@ row! {
         recipient_id: i64,
         fields: Option<String>,
         name: Option<String>,
-        opted_out_at: Option<i64>,
         blocked: i64,
+        /// `all` comes before `marketing`.
+        opted_out: Option<String>,
     }
 }
 
@@ -110,6 +118,8 @@ struct NewFields {
 /// What a chunk came to: its messages, the values of their recipients, and where the next begins.
 #[derive(Default)]
 pub(crate) struct Chunk {
+    /// None where nobody was looked at.
+    category: Option<Category>,
     messages: Vec<NewMessage>,
     fields: std::collections::HashMap<i64, String>,
     next: i64,
@@ -154,6 +164,7 @@ impl Store {
                 let expires = broadcast.expires_at.map(|at| at.timestamp_millis());
                 let wanted = broadcast.content.fields();
                 let mut chunk = Chunk {
+                    category: Some(gate.category),
                     next: candidates.last().map_or(row.cursor, |last| last.cursor + 1),
                     finished: i64::try_from(candidates.len()).unwrap_or(CHUNK) < CHUNK,
                     ..Chunk::default()
@@ -230,7 +241,7 @@ impl Store {
             .iter()
             .map(|&(part, due, expires)| NewMessage { recipient: id, part, state, reason, due, expires })
             .collect();
-        Ok(Chunk { messages, next: 1, finished: true, ..Chunk::default() })
+        Ok(Chunk { category: Some(gate.category), messages, next: 1, finished: true, ..Chunk::default() })
     }
 
     /// The state that a recipient's message of a broadcast begins in, and the values it needs.
@@ -285,7 +296,8 @@ impl Store {
         }
         let count = i64::try_from(written.len()).unwrap_or(i64::MAX);
         let (state, planned_at) = if chunk.finished { ("planned", Some(now)) } else { ("accepted", None) };
-        tx.execute(ADVANCE, args![row.id, chunk.next, count, state, planned_at]).await?;
+        let category = chunk.category.map(Category::as_str);
+        tx.execute(ADVANCE, args![row.id, chunk.next, count, state, planned_at, category]).await?;
         Ok(count.unsigned_abs())
     }
 }
@@ -309,14 +321,15 @@ async fn candidates(tx: &mut Tx, row: &PlannedJob, audience: &Audience, channel:
 struct Gate {
     /// The template cannot be used any more.
     disabled: bool,
-    /// Those who declined marketing are skipped: the template is marketing, or is a broadcast's and of unknown category.
-    marketing: bool,
+    /// What the messages are for: those who opted out of that are skipped.
+    category: Category,
 }
 
 fn state_of(candidate: &Candidate, gate: Gate) -> (&'static str, Option<&'static str>) {
+    let declined: Option<Covers> = candidate.opted_out.as_deref().and_then(|covers| covers.parse().ok());
     let reason = if candidate.blocked > 0 {
         Some(SkipReason::RecipientBlocked)
-    } else if gate.marketing && candidate.opted_out_at.is_some() {
+    } else if declined.is_some_and(|covers| covers.includes(gate.category)) {
         Some(SkipReason::OptedOut)
     } else if gate.disabled {
         Some(SkipReason::TemplateDisabled)
@@ -329,16 +342,15 @@ fn state_of(candidate: &Candidate, gate: Gate) -> (&'static str, Option<&'static
 
 /// What the template decides, in the account that sends it.
 async fn gate_of(tx: &mut Tx, tenant_id: i64, account: &str, content: &Content, broadcast: bool) -> StoreResult<Gate> {
-    let Content::Template(template) = content else { return Ok(Gate { disabled: false, marketing: broadcast }) };
-    let values = args![tenant_id, account, template.name.as_str(), template.language.as_str()];
-    let Some((status, definition)) = tx.optional::<(String, String), _>(TEMPLATE, values).await? else {
-        return Ok(Gate { disabled: false, marketing: broadcast });
-    };
-    let known: Template =
-        serde_json::from_str(&definition).map_err(|error| StoreError::unreadable("a template", error))?;
-    let marketing = match known.category.as_str() {
-        "" => broadcast,
-        category => category == "MARKETING",
-    };
-    Ok(Gate { disabled: Template { status, ..known }.is_disabled(), marketing })
+    let mut known: Option<Template> = None;
+    if let Content::Template(template) = content {
+        let values = args![tenant_id, account, template.name.as_str(), template.language.as_str()];
+        if let Some((status, definition)) = tx.optional::<(String, String), _>(TEMPLATE, values).await? {
+            let template: Template =
+                serde_json::from_str(&definition).map_err(|error| StoreError::unreadable("a template", error))?;
+            known = Some(Template { status, ..template });
+        }
+    }
+    let category = Category::of(content, known.as_ref(), broadcast);
+    Ok(Gate { disabled: known.is_some_and(|template| template.is_disabled()), category })
 }

@@ -1,4 +1,4 @@
-//! People's numbers as one tenant knows them, with names, fields, consent and blocks.
+//! People's numbers as one tenant knows them, with names, fields, opt-outs and blocks.
 //!
 //! A number is one row, whoever brings it: a file, a job or an inbound message. What is brought along overwrites, what
 //! is not stays.
@@ -8,11 +8,11 @@ use std::{
     fmt,
 };
 
-use kabar_domain::{content::Fields, phone::PhoneNumber};
+use kabar_domain::{category::Category, content::Fields, phone::PhoneNumber};
 use serde::Serialize;
 
 use crate::{
-    Block, Store, TenantId,
+    Block, OptOut, Store, TenantId,
     audience::to_json,
     db::{Tx, args, row, statements},
     error::{StoreError, StoreResult},
@@ -23,13 +23,13 @@ use crate::{
 const MOST_ROWS: usize = 1_000;
 
 statements! {
-    BY_PHONE = "select id, phone, name, fields, opted_out_at, opted_out_by, unreachable_at, last_inbound_at, created_at
+    BY_PHONE = "select id, phone, name, fields, unreachable_at, last_inbound_at, created_at
 from recipients where tenant_id = $1 and phone = $2";
-    LIST = "select id, phone, name, fields, opted_out_at, opted_out_by, unreachable_at, last_inbound_at, created_at
+    LIST = "select id, phone, name, fields, unreachable_at, last_inbound_at, created_at
 from recipients where tenant_id = $1 and id > $2 order by id limit $3";
-    BY_PHONES = "select id, phone, name, fields, opted_out_at, opted_out_by, unreachable_at, last_inbound_at, created_at
+    BY_PHONES = "select id, phone, name, fields, unreachable_at, last_inbound_at, created_at
 from recipients where tenant_id = $1 and phone in (select value->>'phone' from json_each($2)) order by id";
-    IN_GROUP = "select r.id, r.phone, r.name, r.fields, r.opted_out_at, r.opted_out_by, r.unreachable_at,
+    IN_GROUP = "select r.id, r.phone, r.name, r.fields, r.unreachable_at,
   r.last_inbound_at, r.created_at
 from group_members g join recipients r on r.id = g.recipient_id
 where g.group_id = $1 and g.recipient_id > $2 order by g.recipient_id limit $3";
@@ -50,7 +50,6 @@ on conflict (tenant_id, name) do nothing";
     ADD_MEMBERS = "insert into group_members (group_id, recipient_id, added_at)
 select $1, cast(value as bigint), $2 from json_each($3) where true
 on conflict (group_id, recipient_id) do nothing";
-    OPT_OUT = "update recipients set opted_out_at = $2, opted_out_by = $3 where id = $1 and opted_out_at is null";
     MARK_UNREACHABLE = "update recipients set unreachable_at = $2
 where id in (select cast(value as bigint) from json_each($1))";
 }
@@ -77,10 +76,6 @@ pub struct Recipient {
     pub name: Option<String>,
     /// Values by field name, for the placeholders of broadcasts.
     pub fields: Fields,
-    /// Since when the person wants no marketing messages.
-    pub opted_out_at: Option<i64>,
-    /// What said so.
-    pub opted_out_by: Option<String>,
     /// When a provider last said that the number cannot be reached.
     pub unreachable_at: Option<i64>,
     /// When the person last wrote to us.
@@ -89,6 +84,8 @@ pub struct Recipient {
     pub created_at: i64,
     /// The channels on which the person may not be sent to.
     pub blocks: Vec<Block>,
+    /// What the person wants no more.
+    pub opt_outs: Vec<OptOut>,
 }
 
 impl fmt::Debug for NewRecipient {
@@ -113,8 +110,6 @@ row! {
         phone: String,
         name: Option<String>,
         fields: Option<String>,
-        opted_out_at: Option<i64>,
-        opted_out_by: Option<String>,
         unreachable_at: Option<i64>,
         last_inbound_at: Option<i64>,
         created_at: i64,
@@ -127,6 +122,14 @@ struct UpsertRow<'a> {
     phone: &'a str,
     name: Option<String>,
     fields: Option<String>,
+}
+
+impl Recipient {
+    /// Whether the person opted out of such messages on the channel.
+    #[must_use]
+    pub fn declines(&self, channel: &str, category: Category) -> bool {
+        self.opt_outs.iter().any(|opt_out| opt_out.channel == channel && opt_out.covers.includes(category))
+    }
 }
 
 impl Store {
@@ -176,8 +179,7 @@ impl Store {
     pub async fn recipient(&self, tenant: TenantId, phone: &PhoneNumber) -> StoreResult<Recipient> {
         let row: Option<RecipientRow> = self.db.optional(BY_PHONE, args![tenant.0, phone.as_str()]).await?;
         let row = row.ok_or_else(|| unknown(phone))?;
-        let blocks = self.blocks_of(row.id).await?;
-        row.into_recipient(blocks)
+        self.with_blocks(vec![row]).await?.pop().ok_or_else(|| unknown(phone))
     }
 
     /// A tenant's recipients in the order of their ids, those after `after_id`, at most `limit`.
@@ -209,30 +211,29 @@ impl Store {
 
     async fn with_blocks(&self, rows: Vec<RecipientRow>) -> StoreResult<Vec<Recipient>> {
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        let mut blocks = self.blocks_of_many(&ids).await?;
+        let (mut blocks, mut opt_outs) = (self.blocks_of_many(&ids).await?, self.opt_outs_of(&ids).await?);
         rows.into_iter()
             .map(|row| {
-                let blocks = blocks.remove(&row.id).unwrap_or_default();
-                row.into_recipient(blocks)
+                let (blocks, opt_outs) = (blocks.remove(&row.id), opt_outs.remove(&row.id));
+                row.into_recipient(blocks.unwrap_or_default(), opt_outs.unwrap_or_default())
             })
             .collect()
     }
 }
 
 impl RecipientRow {
-    fn into_recipient(self, blocks: Vec<Block>) -> StoreResult<Recipient> {
+    fn into_recipient(self, blocks: Vec<Block>, opt_outs: Vec<OptOut>) -> StoreResult<Recipient> {
         let fields = self.fields.map(|fields| serde_json::from_str(&fields)).transpose();
         Ok(Recipient {
             id: self.id,
             phone: phone_of(self.phone)?,
             name: self.name,
             fields: fields.map_err(|error| StoreError::unreadable("a recipient's fields", error))?.unwrap_or_default(),
-            opted_out_at: self.opted_out_at,
-            opted_out_by: self.opted_out_by,
             unreachable_at: self.unreachable_at,
             last_inbound_at: self.last_inbound_at,
             created_at: self.created_at,
             blocks,
+            opt_outs,
         })
     }
 }
@@ -277,11 +278,6 @@ fn merged<'a>(rows: impl IntoIterator<Item = (&'a PhoneNumber, Option<String>, O
         row.fields = fields.or(row.fields.take());
     }
     merged.into_values().collect()
-}
-
-/// Notes that a person wants no marketing messages; what first said so stays.
-pub(crate) async fn opt_out(tx: &mut Tx, recipient_id: i64, by: &str, now: i64) -> StoreResult<()> {
-    tx.execute(OPT_OUT, args![recipient_id, now, by]).await.map(drop)
 }
 
 /// Notes that a provider said that these numbers cannot be reached.

@@ -30,4 +30,5 @@ mod starts;
 mod tables;
 mod templates;
 mod views;
+mod wishes;
 mod writer;

@@ -10,6 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use kabar_domain::{
+    category::Category,
     content::{Content, Fields},
     job::{Audience, BroadcastJob},
     message::SkipReason,
@@ -41,7 +42,7 @@ pub struct BroadcastPreview {
     pub repeated: u64,
     /// Those who may not be sent to.
     pub blocked: u64,
-    /// Those who declined marketing messages.
+    /// Those who opted out of such messages.
     pub opted_out: u64,
     /// Those without a value that the content takes.
     pub missing_parameter: u64,
@@ -115,8 +116,8 @@ pub struct BroadcastPreviewer<'a> {
     broadcast: &'a BroadcastJob,
     sender: Sender,
     template: Option<Template>,
-    /// Those who declined marketing messages are left out.
-    marketing: bool,
+    /// Those who opted out of this are left out.
+    category: Category,
     preview: BroadcastPreview,
 }
 
@@ -193,9 +194,8 @@ impl<'a> BroadcastPreviewer<'a> {
             expires_at: broadcast.expires_at,
             fits: None,
         };
-        // As the planner decides it.
-        let marketing = template.as_ref().is_none_or(|template| matches!(template.category.as_str(), "" | "MARKETING"));
-        Ok(Self { store, tenant, broadcast, sender, template, marketing, preview })
+        let category = Category::of(&broadcast.content, template.as_ref(), true);
+        Ok(Self { store, tenant, broadcast, sender, template, category, preview })
     }
 
     /// Looks at these people, each of whom comes once, and empties the list; at most [`CHUNK`] at a time.
@@ -242,7 +242,7 @@ impl<'a> BroadcastPreviewer<'a> {
             preview.blocked += 1;
             return;
         }
-        if self.marketing && known.is_some_and(|known| known.opted_out_at.is_some()) {
+        if known.is_some_and(|known| known.declines(channel, self.category)) {
             preview.opted_out += 1;
             return;
         }

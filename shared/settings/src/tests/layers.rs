@@ -1,6 +1,9 @@
 //! What is read from where, and which layer wins.
 
-use kabar_domain::outcome::{Decision, Scope};
+use kabar_domain::{
+    outcome::{Decision, Scope},
+    wish::{Covers, Wish},
+};
 
 use super::*;
 
@@ -121,6 +124,21 @@ fn strict_templates_is_known_by_all_its_names() {
     ] {
         assert!(Settings::load(&sources).unwrap().templates.strict);
     }
+}
+
+#[test]
+fn words_of_wishes_may_be_a_list_and_are_taken_whole() {
+    let file = file("[people]\nstop_words = [\"Genug!\"]\nstop_words_cover = \"all\"\n");
+    for sources in
+        [from_file(file.path()), from_overrides(&[("people.stop_words", "GENUG"), ("people.stop_words_cover", "all")])]
+    {
+        let words = Settings::load(&sources).unwrap().people.wish_words;
+        assert_eq!(words.wish("genug"), Some(Wish::Stop(Covers::All)));
+        assert_eq!(words.wish("STOP"), None);
+        assert_eq!(words.wish("mulai"), Some(Wish::Start(Covers::All)));
+    }
+    let shipped = Settings::load(&Sources::default()).unwrap().people.wish_words;
+    assert_eq!(shipped.wish("Berhenti."), Some(Wish::Stop(Covers::Marketing)));
 }
 
 #[test]

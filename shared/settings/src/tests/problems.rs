@@ -53,6 +53,8 @@ fn each_kind_refuses_what_it_is_not() {
         ("doubt.grace", "10"),
         ("people.default_region", "Indonesia"),
         ("people.default_timezone", "WIB"),
+        ("people.stop_words", "STOP, !!"),
+        ("people.stop_words_cover", "everything"),
         ("templates.strict", "yes"),
         ("whatsapp.phone_number_id", "+62 811"),
         ("whatsapp.access_token", "two\nlines"),
@@ -130,6 +132,8 @@ fn contradictions_are_named_with_all_their_settings() {
     );
     assert!(errors(&from_overrides(&[("courier.park_first", "6m")])).contains("courier.park_most"));
     assert!(errors(&from_overrides(&[("courier.connect_timeout", "31s")])).contains("courier.request_timeout"));
+    let words = [("people.stop_words", "STOP, Mulai"), ("people.start_words", "MULAI!")];
+    assert!(errors(&from_overrides(&words)).contains("\"MULAI!\" says both to stop and to start"));
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(super) fn print(preview: &BroadcastPreview, survey: Option<&Survey>, json: b
         table.fact("bad rows", number(survey.bad));
     }
     table.fact("blocked", number(preview.blocked));
-    table.fact("declined marketing", number(preview.opted_out));
+    table.fact("opted out", number(preview.opted_out));
     let missing: Vec<String> =
         preview.missing.iter().map(|(field, count)| format!("{{{field}}} {}", number(*count))).collect();
     let missing = if missing.is_empty() { String::new() } else { format!(" ({})", missing.join(", ")) };

@@ -140,7 +140,7 @@ fn outcome_words(outcome: &str) -> &str {
 fn reason_words(reason: &str) -> &str {
     match reason {
         "recipient_blocked" => "the person is blocked; `kabar recipient show` says why",
-        "opted_out" => "the person wants no marketing",
+        "opted_out" => "the person opted out; `kabar recipient show` says of what",
         "missing_parameter" => "a value that the content needs is missing for this person",
         "invalid_parameter" => {
             "a value of this person is no date, time, number or amount as the content needs, or too long"

@@ -74,7 +74,8 @@ fn routes(
         .routes(routes!(schedules::pause))
         .routes(routes!(schedules::resume))
         .routes(routes!(schedules::remove))
-        .routes(routes!(recipients::block, recipients::unblock));
+        .routes(routes!(recipients::block, recipients::unblock))
+        .routes(routes!(recipients::opt_out, recipients::opt_in));
     let admin = OpenApiRouter::new().routes(routes!(overview::audit));
     OpenApiRouter::new()
         .merge(guarded(Scope::Enqueue, enqueue))
