@@ -8,12 +8,16 @@
 
 pub mod category;
 pub mod content;
+mod country_zones;
+pub mod frequency_cap;
 pub mod job;
 pub mod json;
 pub mod message;
 pub mod outcome;
 pub mod pace;
+pub mod people_rules;
 pub mod phone;
+pub mod quiet_hours;
 pub mod reminder;
 pub mod report;
 pub mod schedule;

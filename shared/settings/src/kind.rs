@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use kabar_domain::{pace::Rate, wish::Covers};
+use kabar_domain::{frequency_cap::FrequencyCap, pace::Rate, quiet_hours::QuietHours, wish::Covers};
 
 use crate::{
     ApiVersion, DatabaseUrl, HttpBase, KeysAt, LogFormat, MasterKey, QueueUrl, Region, Secret, WebOrigin, duration,
@@ -24,6 +24,7 @@ pub(crate) enum Kind {
     DatabaseUrl,
     Duration { least_ms: u64, most_ms: u64 },
     Flag,
+    FrequencyCap,
     HttpBase,
     Integer { least: u64, most: u64 },
     KeysAt,
@@ -34,6 +35,7 @@ pub(crate) enum Kind {
     PhoneNumberId,
     Phrases,
     QueueUrl,
+    QuietHours,
     Rate,
     Region,
     Secret,
@@ -64,6 +66,7 @@ pub(crate) enum Value {
     DatabaseUrl(DatabaseUrl),
     Duration(Duration),
     Flag(bool),
+    FrequencyCap(FrequencyCap),
     HttpBase(HttpBase),
     Integer(u64),
     KeysAt(KeysAt),
@@ -71,6 +74,7 @@ pub(crate) enum Value {
     MasterKey(MasterKey),
     Origins(Vec<WebOrigin>),
     QueueUrl(QueueUrl),
+    QuietHours(QuietHours),
     Rate(Rate),
     Region(Region),
     Secret(Secret),
@@ -92,6 +96,7 @@ impl Kind {
                 .filter(|given| (millis(least_ms)..=millis(most_ms)).contains(given))
                 .map(Value::Duration),
             Self::Flag => text.parse().ok().map(Value::Flag),
+            Self::FrequencyCap => text.parse().ok().map(Value::FrequencyCap),
             Self::HttpBase => HttpBase::parse(text).map(Value::HttpBase),
             Self::Integer { least, most } => {
                 let number = text.replace('_', "").parse().ok();
@@ -109,6 +114,7 @@ impl Kind {
             }
             Self::Phrases => phrases(text).map(Value::Words),
             Self::QueueUrl => QueueUrl::parse(text).map(Value::QueueUrl),
+            Self::QuietHours => text.parse().ok().map(Value::QuietHours),
             Self::Rate => text.parse().ok().map(Value::Rate),
             Self::Region => Region::parse(text).map(Value::Region),
             Self::Secret => Secret::parse(text).map(Value::Secret),
@@ -173,6 +179,7 @@ impl fmt::Display for Kind {
                 return write!(f, "a duration from {least} to {most}, typed as 15ms, 2s, 10m or 1h30m");
             }
             Self::Flag => "true or false",
+            Self::FrequencyCap => "messages and days such as 3/7d, 1 to 1000 and 1 to 365",
             Self::HttpBase => "https://HOST, with a port and a path if needed, without user, query and version",
             Self::Integer { least, most } => return write!(f, "a whole number from {least} to {most}"),
             Self::KeysAt => "https://… (http:// to this machine alone) or the path of a file",
@@ -183,6 +190,7 @@ impl fmt::Display for Kind {
             Self::PhoneNumberId => "the digits of a phone-number id, which is not the phone number",
             Self::Phrases => "words of letters or digits, several separated by commas, each of at most 100 characters",
             Self::QueueUrl => "database:, amqp://…, amqps://… or sqs://PREFIX (letters, digits, - and _, at most 64)",
+            Self::QuietHours => "two different times such as 21:00-08:00",
             Self::Rate => "messages per second, a whole number from 1 to 1000, or unlimited",
             Self::Region => "the two letters of a country, such as ID",
             Self::Secret => "printable ASCII",

@@ -1,12 +1,16 @@
-//! People: how their phone numbers and times are read, and what they say.
+//! People: how their phone numbers and times are read, what they say, and what is kept to towards them.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use kabar_domain::wish::{Covers, WishWords};
+use kabar_domain::{
+    category::Category,
+    people_rules::PeopleRules,
+    wish::{Covers, WishWords},
+};
 
-use crate::reader::Reader;
+use crate::reader::{FromValue, Reader};
 
-/// Settings of how phone numbers and times are read, and of what people say.
+/// Settings of how phone numbers and times are read, of what people say, and of what is kept to towards them.
 #[derive(Debug, Clone)]
 pub struct People {
     /// The country of phone numbers in national form; without it they are refused.
@@ -15,6 +19,8 @@ pub struct People {
     pub default_timezone: chrono_tz::Tz,
     /// The words by which people opt out and in again.
     pub wish_words: WishWords,
+    /// Consent, quiet hours and frequency caps.
+    pub rules: PeopleRules,
 }
 
 /// A country: two capital letters of ISO 3166-1, such as `ID`. Whether the country exists is the numbering plan's to know.
@@ -46,7 +52,30 @@ impl People {
         let default_region = reader.get("people.default_region");
         let default_timezone = reader.get("people.default_timezone");
         let wish_words = Self::read_words(reader);
-        Some(Self { default_region: default_region?, default_timezone: default_timezone?, wish_words: wish_words? })
+        let marketing_needs_consent = reader.get("people.marketing_needs_consent");
+        let quiet_hours = by_category(
+            reader,
+            [
+                (Category::Marketing, "quiet_hours.marketing"),
+                (Category::Utility, "quiet_hours.utility"),
+                (Category::Service, "quiet_hours.service"),
+            ],
+        );
+        let frequency_caps = by_category(
+            reader,
+            [(Category::Marketing, "frequency_caps.marketing"), (Category::Utility, "frequency_caps.utility")],
+        );
+        Some(Self {
+            default_region: default_region?,
+            default_timezone: default_timezone?,
+            wish_words: wish_words?,
+            rules: PeopleRules {
+                marketing_needs_consent: marketing_needs_consent?,
+                quiet_hours: quiet_hours?,
+                frequency_caps: frequency_caps?,
+                default_timezone: default_timezone?,
+            },
+        })
     }
 
     fn read_words(reader: &mut Reader<'_>) -> Option<WishWords> {
@@ -58,6 +87,17 @@ impl People {
             .map_err(|error| reader.contradiction(&["people.stop_words", "people.start_words"], &error.to_string()))
             .ok()
     }
+}
+
+/// The values of those categories that have one; all are read before giving up.
+fn by_category<T: FromValue, const N: usize>(
+    reader: &mut Reader<'_>,
+    keys: [(Category, &'static str); N],
+) -> Option<BTreeMap<Category, T>> {
+    let values: Vec<Option<(Category, Option<T>)>> =
+        keys.into_iter().map(|(category, key)| Some((category, reader.get::<Option<T>>(key)?))).collect();
+    let values: Option<Vec<_>> = values.into_iter().collect();
+    Some(values?.into_iter().filter_map(|(category, value)| Some((category, value?))).collect())
 }
 
 #[cfg(test)]

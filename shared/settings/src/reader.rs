@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use kabar_domain::{pace::Rate, wish::Covers};
+use kabar_domain::{frequency_cap::FrequencyCap, pace::Rate, quiet_hours::QuietHours, wish::Covers};
 
 use crate::{
     ApiVersion, DatabaseUrl, HttpBase, KeysAt, LogFormat, MasterKey, QueueUrl, Region, Secret, WebOrigin,
@@ -116,11 +116,13 @@ from_value! {
     Covers = Covers,
     DatabaseUrl = DatabaseUrl,
     Duration = Duration,
+    FrequencyCap = FrequencyCap,
     HttpBase = HttpBase,
     KeysAt = KeysAt,
     LogFormat = LogFormat,
     MasterKey = MasterKey,
     QueueUrl = QueueUrl,
+    QuietHours = QuietHours,
     Rate = Rate,
     Region = Region,
     Secret = Secret,

@@ -1,7 +1,9 @@
 //! What is read from where, and which layer wins.
 
 use kabar_domain::{
+    category::Category,
     outcome::{Decision, Scope},
+    people_rules::PeopleRules,
     wish::{Covers, Wish},
 };
 
@@ -139,6 +141,21 @@ fn words_of_wishes_may_be_a_list_and_are_taken_whole() {
     }
     let shipped = Settings::load(&Sources::default()).unwrap().people.wish_words;
     assert_eq!(shipped.wish("Berhenti."), Some(Wish::Stop(Covers::Marketing)));
+}
+
+#[test]
+fn rules_about_people_are_by_category_and_off_by_default() {
+    let rules = Settings::load(&Sources::default()).unwrap().people.rules;
+    assert_eq!(rules, PeopleRules::default());
+    let set = [
+        ("quiet_hours.marketing", "21:00-08:00"),
+        ("frequency_caps.marketing", "3/7d"),
+        ("people.default_timezone", "Asia/Jakarta"),
+    ];
+    let rules = Settings::load(&from_overrides(&set)).unwrap().people.rules;
+    assert_eq!(rules.quiet_hours[&Category::Marketing].to_string(), "21:00-08:00");
+    assert_eq!(rules.frequency_caps[&Category::Marketing].to_string(), "3/7d");
+    assert_eq!((rules.quiet_hours.len(), rules.default_timezone), (1, chrono_tz::Asia::Jakarta));
 }
 
 #[test]
