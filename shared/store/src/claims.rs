@@ -82,7 +82,8 @@ returning message_id, number";
 from (select cast(value->>0 as bigint) as id, cast(value->>1 as bigint) as number from json_each($1)) unstarted
 where messages.id = unstarted.id and messages.attempts = unstarted.number and messages.state in ('sending', 'in_doubt')";
     EXPIRING = "select id from messages where state = 'queued' and expires_at is not null and expires_at <= $1 limit 1";
-    EXPIRE = "update messages set state = 'expired', reason = 'expired', updated_at = $1
+    EXPIRE = "update messages set state = 'expired', updated_at = $1,
+  reason = case when reason = 'quiet_hours' and due_at >= expires_at then 'expired_in_quiet_hours' else 'expired' end
 where id in (select id from messages where state = 'queued' and expires_at is not null and expires_at <= $1
   order by expires_at limit $2) and state = 'queued'";
 }

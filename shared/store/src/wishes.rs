@@ -20,7 +20,7 @@ use crate::{
     db::{Tx, args, row, statements},
     error::StoreResult,
     jobs::json_list,
-    recipients::{unknown, upsert_recipients},
+    recipients::{hear_consent, unknown, upsert_recipients},
 };
 
 statements! {
@@ -136,7 +136,12 @@ pub(crate) async fn hear(
 ) -> StoreResult<()> {
     let ids = upsert_recipients(tx, tenant, [(&said.from, None, None)], now).await?;
     let Some(recipient_id) = ids.get(said.from.as_str()).copied() else { return Ok(()) };
-    say(tx, recipient_id, channel, said.wish, said.source, said.at.timestamp_millis(), now).await
+    let at = said.at.timestamp_millis();
+    if said.wish == Wish::Start(Covers::All) {
+        // Who asks for everything agrees to marketing.
+        hear_consent(tx, recipient_id, said.source, at).await?;
+    }
+    say(tx, recipient_id, channel, said.wish, said.source, at, now).await
 }
 
 /// Notes a wish, and skips what waits against it, unless something newer is known.

@@ -11,6 +11,7 @@ mod broadcasts;
 mod budgets;
 mod claims;
 mod clocks;
+mod courtesy;
 mod dead_letters;
 mod doubts;
 mod jobs;

@@ -19,14 +19,17 @@ on_both_ledgers!(
 
 fn row(number: u64, name: Option<&str>, package: Option<&str>) -> NewRecipient {
     let fields = package.map(|package| ("package".to_owned(), package.to_owned())).into_iter().collect();
-    NewRecipient { phone: phone(number), name: name.map(str::to_owned), fields }
+    NewRecipient { name: name.map(str::to_owned), fields, ..NewRecipient::new(phone(number)) }
 }
 
 async fn what_an_import_brings_overwrites_and_the_rest_stays(ledger: TestLedger) {
     let store = ledger.store();
-    let import = async |rows: &[NewRecipient]| store.import_recipients(TENANT, rows, None).await.unwrap();
-    assert_eq!(import(&[row(1, Some("Siti"), Some("Hemat")), row(2, None, None), row(1, None, None)]).await, 2);
-    assert_eq!(import(&[row(1, None, None), row(2, Some("Budi"), Some("VIP")), row(3, None, None)]).await, 1);
+    let import = async |rows: &[NewRecipient]| {
+        let imported = store.import_recipients(TENANT, rows, None).await.unwrap();
+        (imported.ids.len(), imported.new, imported.changed)
+    };
+    assert_eq!(import(&[row(1, Some("Siti"), Some("Hemat")), row(2, None, None), row(1, None, None)]).await, (2, 2, 0));
+    assert_eq!(import(&[row(1, None, None), row(2, Some("Budi"), Some("VIP")), row(3, None, None)]).await, (3, 1, 1));
     let known = async |number| store.recipient(TENANT, &phone(number)).await.unwrap();
     let (siti, budi) = (known(1).await, known(2).await);
     assert_eq!((siti.name.as_deref(), siti.fields["package"].as_str()), (Some("Siti"), "Hemat"));

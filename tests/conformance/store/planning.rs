@@ -168,7 +168,7 @@ async fn messages_of_a_disabled_template_are_skipped(ledger: TestLedger) {
 
 fn member(number: u64) -> NewRecipient {
     let fields = Fields::from([("package".to_owned(), format!("Package {number}"))]);
-    NewRecipient { phone: phone(number), name: Some(format!("Name {number}")), fields }
+    NewRecipient { name: Some(format!("Name {number}")), fields, ..NewRecipient::new(phone(number)) }
 }
 
 async fn a_group_is_its_members_when_the_job_came(ledger: TestLedger) {

@@ -11,7 +11,7 @@ use kabar_store::{Actor, Store};
 use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
 use serde_json::json;
 
-use super::fixtures::{self, *};
+use super::fixtures::*;
 
 on_both_ledgers!(
     the_newest_word_counts_in_whatever_order_they_come,
@@ -149,14 +149,14 @@ async fn what_comes_back_after_an_opt_out_is_not_sent_again(ledger: TestLedger) 
     let (sender, courier, sending) = one_sending(&ledger).await;
     let store = ledger.store();
     hear(store, [said(0, STOP, START_MS)]).await;
-    assert_eq!(fixtures::state(store, sending.id).await, Sending);
+    assert_eq!(state(store, sending.id).await, Sending);
     courier.settle(&sending, outcome(Decision::Retry, Scope::Message)).await;
-    ledger.advance(std::time::Duration::from_secs(3_600));
+    ledger.clock().advance_ms(3_600_000);
     let courier = Courier::of(store).await;
     let claimed = courier.claim(&sender).await;
     assert!(courier.start(&sender, &claimed).await.is_empty());
     courier.give_back(&claimed).await;
-    assert_eq!(fixtures::state(store, sending.id).await, Skipped);
+    assert_eq!(state(store, sending.id).await, Skipped);
 }
 
 async fn whoever_says_stop_unasked_is_written_down(ledger: TestLedger) {

@@ -104,6 +104,9 @@ where id in (select cast(value as bigint) from json_each($1)) order by id",
 pub(crate) const LOCK_BUDGET: Sql =
     picking!("select people_per_day, people, promised_at from budgets where id = $1", " for update", "");
 
+/// Tenant `$1`, whose planners take turns while each looks for what it counts.
+pub(crate) const LOCK_TENANT: Sql = picking!("select id from tenants where id = $1", " for no key update", "");
+
 /// The pace of the senders with ids in `$1`, in the order of ids.
 pub(crate) const LOCK_PACE: Sql = picking!(
     "select sender_id, effective_rate_milli, parked_until, park_streak from pace

@@ -146,6 +146,12 @@ fn reason_words(reason: &str) -> &str {
             "a value of this person is no date, time, number or amount as the content needs, or too long"
         }
         "template_disabled" => "the template cannot be used any more",
+        "no_consent" => {
+            "it is marketing, and nothing says that the person agreed to it (people.marketing_needs_consent)"
+        }
+        "frequency_cap" => "the person gets as many such messages as the frequency cap allows",
+        "quiet_hours" => "it was put off until the end of the person's quiet hours",
+        "expired_in_quiet_hours" => "its time ran out before the person's quiet hours ended",
         "broadcast_cancelled" => "its broadcast was cancelled",
         "cancelled" => "its job was cancelled",
         "paid" => "it was paid",

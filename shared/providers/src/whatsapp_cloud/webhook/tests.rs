@@ -4,6 +4,7 @@ use kabar_domain::{
     message::ReceiptStatus,
     outcome::{Decision, Scope},
     report::{Inbound, Receipt},
+    wish::{Covers, Wish},
 };
 use proptest::prelude::*;
 
