@@ -8,6 +8,7 @@ mod blocks;
 mod broadcast;
 mod budget;
 mod changes;
+mod courtesy;
 mod doubt;
 mod halt;
 mod logs;

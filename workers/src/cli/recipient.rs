@@ -1,4 +1,4 @@
-//! `kabar recipient`: the people that are known, with names, fields, blocks and opt-outs.
+//! `kabar recipient`: the people that are known, with names, fields, consent, blocks and opt-outs.
 
 use clap::{Args, Subcommand};
 use kabar_domain::{sender::Channel, wish::Covers};
@@ -15,7 +15,7 @@ use crate::views;
 
 mod import;
 
-/// The people that are known: names, fields, blocks and opt-outs
+/// The people that are known: names, fields, consent, blocks and opt-outs
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kabar recipient import guests.csv --group umroh-2026-12-01
@@ -31,7 +31,7 @@ enum Command {
     /// The people that are known, in the order in which they came
     #[command(after_help = "Example:\n  kabar recipient list --limit 20")]
     List(PageArgs),
-    /// One person: fields, opt-outs, and blocks with their reasons
+    /// One person: fields, consent, opt-outs, and blocks with their reasons
     #[command(after_help = "Example:\n  kabar recipient show +628123456789")]
     Show(Phone),
     /// Send nothing more to a person
@@ -136,6 +136,12 @@ fn facts(recipient: &Recipient) -> String {
     table.fact("name", or_dash(recipient.name.as_deref()));
     for (field, value) in &recipient.fields {
         table.fact(&format!("field {field}"), value);
+    }
+    if let Some(zone) = recipient.timezone {
+        table.fact("time zone", zone.name());
+    }
+    if let Some(consent) = &recipient.consent {
+        table.fact("consent", format!("since {} ({})", time(consent.at), consent.source));
     }
     table.fact("known since", time(recipient.created_at));
     table.fact("last wrote to us", recipient.last_inbound_at.map_or_else(|| "never".to_owned(), time));

@@ -18,6 +18,10 @@ pub(crate) struct Recipient {
     name: Option<String>,
     /// Values by field name, for the placeholders of broadcasts.
     fields: BTreeMap<String, String>,
+    /// Where the person is, where it is known; else their number's country decides.
+    timezone: Option<String>,
+    /// That the person agrees to marketing, where it is known.
+    consent: Option<Consent>,
     /// The channels on which the person may not be sent to.
     blocks: Vec<Block>,
     /// What the person wants no more.
@@ -45,6 +49,21 @@ struct Block {
     blocked_at: Timestamp,
     /// What ends it.
     lifted_by: String,
+}
+
+/// That a person agrees to marketing.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct Consent {
+    /// Where they said so.
+    source: String,
+    /// When.
+    at: Timestamp,
+}
+
+impl From<&kabar_store::Consent> for Consent {
+    fn from(consent: &kabar_store::Consent) -> Self {
+        Self { source: consent.source.clone(), at: Timestamp(consent.at) }
+    }
 }
 
 /// A person wants no more messages on a channel.
@@ -85,6 +104,8 @@ impl From<&kabar_store::Recipient> for Recipient {
             phone: recipient.phone.to_string(),
             name: recipient.name.clone(),
             fields: recipient.fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            timezone: recipient.timezone.map(|zone| zone.name().to_owned()),
+            consent: recipient.consent.as_ref().map(Consent::from),
             blocks: recipient.blocks.iter().map(block).collect(),
             opt_outs: recipient.opt_outs.iter().map(OptOut::from).collect(),
             unreachable_at: recipient.unreachable_at.map(Timestamp),

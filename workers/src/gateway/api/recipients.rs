@@ -7,8 +7,9 @@ use utoipa::ToSchema;
 
 use super::{
     access::Caller,
-    input::{OptionalJson, Path, Query},
+    input::{self, OptionalJson, Path, Query},
     page::{Page, PageQuery},
+    person::{self, Person},
     problem::{Kind, Problem},
 };
 use crate::views::Recipient;
@@ -51,6 +52,34 @@ pub(super) async fn list(caller: Caller, Query(query): Query<PageQuery>) -> Resu
 )]
 pub(super) async fn show(caller: Caller, Path(text): Path) -> Result<Json<Recipient>, Problem> {
     as_it_is(&caller, &phone(&caller, &text)?).await
+}
+
+/// Write down what is known of a person
+///
+/// What is left out stays as it is. A number that is not known is written down. The same again changes nothing.
+#[utoipa::path(
+    put,
+    path = "/v1/recipients/{phone}",
+    tag = "recipients",
+    security(("key" = ["operate"])),
+    params(("phone" = String, Path, description = "The number, as +628123456789")),
+    request_body(content = Person, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The person as they are now", body = Recipient),
+        (status = 413, description = "The body is too large"),
+        (status = 415, description = "The body is no JSON, or packed otherwise than with gzip"),
+        (status = 422, description = "The body is not valid"),
+    )
+)]
+pub(super) async fn put(
+    caller: Caller,
+    Path(text): Path,
+    input::Json(body): input::Json,
+) -> Result<Json<Recipient>, Problem> {
+    let phone = phone(&caller, &text)?;
+    let person = person::person(body, phone.clone())?;
+    caller.store.import_recipients(caller.tenant, &[person], None).await?;
+    as_it_is(&caller, &phone).await
 }
 
 /// Why a person is blocked.
