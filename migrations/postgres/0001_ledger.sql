@@ -62,8 +62,9 @@ create table recipients (
   phone text not null,                 -- E.164
   name text,
   fields text,                         -- JSON object of texts
-  opted_out_at bigint,
-  opted_out_by text,
+  timezone text,                       -- where the person is; else their number's country decides
+  consent_at bigint,                   -- since when they agree to marketing
+  consent_source text,                 -- where they said so
   unreachable_at bigint,
   last_inbound_at bigint,
   created_at bigint not null,
@@ -98,6 +99,17 @@ create table blocks (
   source text not null,                -- what made it: an attempt, a receipt, a person
   blocked_at bigint not null,
   primary key (recipient_id, channel)
+);
+
+-- What people want to get. Of each part of a channel the newest word counts, by the time at which it was said.
+create table wishes (
+  recipient_id bigint not null references recipients (id),
+  channel text not null,
+  covers text not null,                -- all | marketing
+  wanted bigint not null,              -- 0: opted out
+  source text not null,                -- what said so: a message, a provider, a person
+  said_at bigint not null,
+  primary key (recipient_id, channel, covers)
 );
 
 create table groups (
@@ -139,6 +151,7 @@ create table jobs (
   sender_id bigint not null references senders (id),
   template_name text,                  -- what its content names, where it is a template: found when that is paused
   template_language text,
+  category text,                       -- what its messages are for; written with the first of them
   state text not null,                 -- loading | accepted | planned
   control text not null,               -- running | paused | cancelled
   audience bigint not null,            -- recipients planned so far
@@ -171,6 +184,7 @@ create table messages (
   reason text,
   due_at bigint not null,              -- not to be acted on before
   expires_at bigint,
+  quiet_at bigint,                     -- when its recipient's next quiet hours begin, where it keeps any
   attempts bigint not null,            -- started so far; the number of the current one
   tries bigint not null,               -- spent so far
   pair_throttles bigint not null,
@@ -186,6 +200,16 @@ create unique index messages_sending on messages (sender_id, recipient_id) where
 create index messages_in_doubt on messages (due_at) where state = 'in_doubt';
 create index messages_unresolved on messages (id) where state = 'unresolved';
 create index messages_expiring on messages (expires_at) where state = 'queued' and expires_at is not null;
+create index messages_quiet on messages (quiet_at, due_at, id) where state = 'queued' and quiet_at is not null;
+
+-- Messages that count against a frequency cap, where one was set when they were planned.
+create table capped (
+  recipient_id bigint not null,
+  category text not null,
+  due_at bigint not null,              -- when it was to be sent
+  message_id bigint not null,
+  primary key (recipient_id, category, due_at, message_id)
+);
 
 -- A recipient's own values for one message, apart from messages, whose rows are rewritten at every step.
 create table message_fields (

@@ -65,6 +65,7 @@ pub fn webhook(body: &[u8]) {
         .filter_map(|report| match report {
             Report::Receipt(receipt) => Some(receipt.sender_address.as_str()),
             Report::Inbound(inbound) => Some(inbound.sender_address.as_str()),
+            Report::Wish(wish) => Some(wish.sender_address.as_str()),
             Report::Template(_) | Report::Budget(_) | Report::Notice(_) => None,
         })
         .collect();

@@ -113,7 +113,7 @@ pub async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
         DatabaseUrl::Sqlite { path } => Place::File(path.clone()),
         DatabaseUrl::Postgres { url } => Place::Postgres(url.expose().to_owned()),
     };
-    Ok(Store::open(&StoreOptions {
+    let store = Store::open(&StoreOptions {
         master_key: settings.ledger.master_key.as_ref().map(|key| *key.expose()),
         max_connections: settings.ledger.max_connections,
         pooler: settings.ledger.pooler,
@@ -127,7 +127,8 @@ pub async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
         clock: crate::fault::clock()?,
         ..StoreOptions::at(place)
     })
-    .await?)
+    .await?;
+    Ok(store.with_rules(settings.people.rules.clone()))
 }
 
 /// Opens the queue as the settings say. With a ledger on SQLite its lines are made where they are missing, as the

@@ -136,6 +136,7 @@ impl Fleet {
         let providers = open_providers(&settings)?;
         let lease = store.take_lease(&process_name(), &names, settings.fleet.lease).await?;
         let hold = Hold::new(lease.id, lease.expires_at);
+        let store = store.with_rules(settings.people.rules.clone());
         let context = Arc::new(Context { settings, store, queue, providers, hold });
         let (stop_keepers, lost) = (CancellationToken::new(), CancellationToken::new());
         let mut fleet = Self {

@@ -1,5 +1,5 @@
-//! Gives back what dead workers held, settles doubt, ends what has expired, looks again at receipts that came early, and
-//! walks through the ledger to mend what has no way forward.
+//! Gives back what dead workers held, settles doubt, ends what has expired, puts off what would meet quiet hours, looks
+//! again at receipts that came early, and walks through the ledger to mend what has no way forward.
 
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
         tracing::warn!(given_back, doubtful, "took over what ended workers held");
     }
     let expired = store.expire_messages(MOST_MESSAGES).await?;
+    let quiet = store.keep_quiet_hours(MOST_MESSAGES).await?;
     let doubts = store.settle_doubts(MOST_MESSAGES).await?;
     for (by, count) in [("absence", doubts.absent), ("policy", doubts.resent), ("person", doubts.unresolved)] {
         if count > 0 {
@@ -50,7 +51,7 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
         tracing::warn!(gap = gap.as_str(), count, "the ledger held what had no way forward; it was mended");
     }
     let most = u64::from(MOST_MESSAGES);
-    Ok(if given_back + doubtful >= most || expired >= most || kept >= most {
+    Ok(if given_back + doubtful >= most || expired >= most || quiet >= most || kept >= most {
         Next::Now
     } else {
         Next::After(LOOK_EVERY)

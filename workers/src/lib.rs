@@ -23,6 +23,7 @@ mod identity;
 mod intake;
 mod janitor;
 mod people_file;
+mod people_import;
 mod planner;
 pub mod preview;
 mod recorder;

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 mod columns;
 mod csv;
+mod details;
 mod form;
 mod lines;
 mod ndjson;
@@ -29,6 +30,7 @@ mod tests;
 
 use columns::Columns;
 use csv::CsvRows;
+pub(crate) use details::Details;
 use form::Form;
 use ndjson::NdjsonRows;
 pub use survey::survey_file;
@@ -46,6 +48,8 @@ pub(crate) struct PeopleFile {
     kind: Kind,
     region: Option<DefaultRegion>,
     bytes: u64,
+    /// Whether fields for time zone and consent are such.
+    of_people: bool,
 }
 
 /// How a file says who is in it.
@@ -86,6 +90,8 @@ pub(crate) struct RecipientRow {
     pub(crate) name: Option<String>,
     /// Further fields that have a value.
     pub(crate) fields: Fields,
+    /// What a file of people says of them beside that.
+    pub(crate) details: Details,
 }
 
 /// A line that cannot be used, and why.
@@ -117,7 +123,12 @@ impl PeopleFile {
             }
             Form::Ndjson => Kind::Ndjson,
         };
-        Ok(Self { path: path.to_owned(), name, kind, region, bytes: metadata.len() })
+        Ok(Self { path: path.to_owned(), name, kind, region, bytes: metadata.len(), of_people: false })
+    }
+
+    /// The same as a file about people: what it says of time zone and consent is no field.
+    pub(crate) fn of_people(self) -> Self {
+        Self { of_people: true, ..self }
     }
 
     /// What messages call it, such as `file guests.csv`.
@@ -170,7 +181,13 @@ impl Rows<'_> {
     }
 
     fn once(&mut self, row: Row) -> Row {
-        let Row::Recipient(recipient) = row else { return row };
+        let Row::Recipient(mut recipient) = row else { return row };
+        if self.file.of_people {
+            match Details::take(&mut recipient.fields) {
+                Ok(details) => recipient.details = details,
+                Err(reason) => return Row::Bad(BadRow { line: recipient.line, reason }),
+            }
+        }
         let key = recipient.phone.as_str().trim_start_matches('+').parse().unwrap_or(u64::MAX);
         if self.seen.insert(key) {
             return Row::Recipient(recipient);

@@ -1,9 +1,9 @@
-//! Applies what providers report later: receipts, messages from people, changes of templates. Order and repeats do not
-//! matter.
+//! Applies what providers report later: receipts, messages from people and what those say of their wishes, changes of
+//! templates. Order and repeats do not matter.
 
 use std::time::Duration;
 
-use kabar_domain::sender::ProviderKind;
+use kabar_domain::{report::Report, sender::ProviderKind, wish::WishWords};
 use kabar_providers::Providers;
 use kabar_store::{Applied, NewEvent, Settled, Topic};
 use kabar_telemetry::names::{self, field};
@@ -21,11 +21,13 @@ const MOST_EVENTS: u32 = 32;
 
 pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let policy = context.settle_policy();
-    let providers = context.providers.clone();
-    let read = move |event: &NewEvent| {
+    let read = |event: &NewEvent| {
         let provider =
             event.provider.parse().map_err(|error: kabar_domain::sender::UnknownProvider| error.to_string())?;
-        providers.read_event(provider, event.body.as_bytes()).map_err(|error| error.to_string())
+        let reports = context.providers.read_event(provider, event.body.as_bytes());
+        reports
+            .map(|reports| with_wishes(reports, &context.settings.people.wish_words))
+            .map_err(|error| error.to_string())
     };
     let applied = context.store.apply_events(MOST_EVENTS, &policy, read).await?;
     if applied.events == 0 {
@@ -38,6 +40,17 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
         }
     }
     Ok(Next::Now)
+}
+
+/// Each message from a person that says what they want is followed by their wish.
+fn with_wishes(reports: Vec<Report>, words: &WishWords) -> Vec<Report> {
+    let mut heard = Vec::with_capacity(reports.len());
+    for report in reports {
+        let wish = if let Report::Inbound(inbound) = &report { words.said_in(inbound) } else { None };
+        heard.push(report);
+        heard.extend(wish.map(Report::Wish));
+    }
+    heard
 }
 
 /// Counts a code that a provider answered or reported.

@@ -193,6 +193,10 @@ pub enum SkipReason {
     InvalidParameter,
     /// The template cannot be used any more.
     TemplateDisabled,
+    /// Marketing needs a consent here, and the recipient's is not known.
+    NoConsent,
+    /// The recipient has had, or will have, as many such messages within the days as the cap allows.
+    FrequencyCap,
 }
 
 impl SkipReason {
@@ -205,6 +209,8 @@ impl SkipReason {
             Self::MissingParameter => "missing_parameter",
             Self::InvalidParameter => "invalid_parameter",
             Self::TemplateDisabled => "template_disabled",
+            Self::NoConsent => "no_consent",
+            Self::FrequencyCap => "frequency_cap",
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use chrono_tz::Tz;
 use rlibphonenumber::{NumberLengthType, ParseError, PhoneNumberFormat, Region, ValidationError};
 use serde::{Deserialize, Serialize};
+
+use crate::country_zones;
 
 /// The longest text that is looked at; longer ones are refused unread.
 const MAX_TEXT_CHARS: usize = 64;
@@ -101,6 +104,13 @@ impl PhoneNumber {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The time zone of the number's country; none where that has several, or is not known.
+    #[must_use]
+    pub fn timezone(&self) -> Option<Tz> {
+        let region = rlibphonenumber::PhoneNumber::parse(&self.0, None).ok()?.get_region_code()?;
+        country_zones::of_country(region.as_region_str().as_str())
     }
 
     /// A number that is E.164 notation already, as the ledger holds it.
@@ -204,6 +214,16 @@ mod tests {
         for garbage in ["", "abc", "n/a", "1-800-FLOWERS", &"1".repeat(1_000_000), "½⅓¼¾", "💥"] {
             assert_eq!(e164(garbage, Some("ID")), Err(InvalidNumber::NotANumber));
         }
+    }
+
+    #[test]
+    fn a_number_is_where_its_country_is() {
+        let zone = |text: &str| PhoneNumber::from_e164(text).unwrap().timezone();
+        assert_eq!(zone("+6591234567"), Some(chrono_tz::Asia::Singapore));
+        assert_eq!(zone("+966512345678"), Some(chrono_tz::Asia::Riyadh));
+        assert_eq!(zone("+6281234567890"), None, "Indonesia has three");
+        assert_eq!(zone("+12125550100"), None);
+        assert_eq!(zone("+15550100"), None, "no country has it");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{message::ReceiptStatus, outcome::Outcome, phone::PhoneNumber};
+use crate::{message::ReceiptStatus, outcome::Outcome, phone::PhoneNumber, wish::Wish};
 
 /// One thing that an event says. An event holds up to a thousand.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +11,8 @@ pub enum Report {
     Receipt(Receipt),
     /// A message from a person.
     Inbound(Inbound),
+    /// What a person wants to get from now on.
+    Wish(PersonsWish),
     /// A template's status changed.
     Template(TemplateChange),
     /// How many people an account may write to in a moving day.
@@ -51,6 +53,21 @@ pub struct Inbound {
     pub kind: String,
     /// The text, where there is one.
     pub text: Option<String>,
+}
+
+/// What a person wants to get from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonsWish {
+    /// The address at the provider that they said it to.
+    pub sender_address: String,
+    /// Who said it.
+    pub from: PhoneNumber,
+    /// What they want.
+    pub wish: Wish,
+    /// How they said it, for whoever looks.
+    pub source: &'static str,
+    /// When they said it: of several, the newest holds.
+    pub at: DateTime<Utc>,
 }
 
 /// A template's status changed.

@@ -112,7 +112,7 @@ fn text_of(row: &Row, value: &DeValue<'_>) -> Option<String> {
         DeValue::Float(number) => number.to_string(),
         DeValue::Boolean(flag) => flag.to_string(),
         DeValue::Datetime(time) => time.to_string(),
-        DeValue::Array(members) if matches!(row.kind, Kind::Origins | Kind::Secrets | Kind::Words) => {
+        DeValue::Array(members) if matches!(row.kind, Kind::Origins | Kind::Phrases | Kind::Secrets | Kind::Words) => {
             let text = |member: &Spanned<DeValue<'_>>| match member.get_ref() {
                 DeValue::String(text) if !text.contains(',') => Some(text.to_string()),
                 _ => None,

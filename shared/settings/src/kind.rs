@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use kabar_domain::pace::Rate;
+use kabar_domain::{frequency_cap::FrequencyCap, pace::Rate, quiet_hours::QuietHours, wish::Covers};
 
 use crate::{
     ApiVersion, DatabaseUrl, HttpBase, KeysAt, LogFormat, MasterKey, QueueUrl, Region, Secret, WebOrigin, duration,
@@ -12,14 +12,19 @@ use crate::{
 /// Milliseconds in a second.
 pub(crate) const SECOND_MS: u64 = 1_000;
 
+/// The longest word in a list, in characters.
+const MOST_WORD_CHARS: usize = 100;
+
 /// The kind of a setting. Bounds are inclusive.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Address,
     ApiVersion,
+    Covers,
     DatabaseUrl,
     Duration { least_ms: u64, most_ms: u64 },
     Flag,
+    FrequencyCap,
     HttpBase,
     Integer { least: u64, most: u64 },
     KeysAt,
@@ -28,7 +33,9 @@ pub(crate) enum Kind {
     MasterKey,
     Origins,
     PhoneNumberId,
+    Phrases,
     QueueUrl,
+    QuietHours,
     Rate,
     Region,
     Secret,
@@ -55,9 +62,11 @@ pub(crate) enum Value {
     None,
     Address(SocketAddr),
     ApiVersion(ApiVersion),
+    Covers(Covers),
     DatabaseUrl(DatabaseUrl),
     Duration(Duration),
     Flag(bool),
+    FrequencyCap(FrequencyCap),
     HttpBase(HttpBase),
     Integer(u64),
     KeysAt(KeysAt),
@@ -65,6 +74,7 @@ pub(crate) enum Value {
     MasterKey(MasterKey),
     Origins(Vec<WebOrigin>),
     QueueUrl(QueueUrl),
+    QuietHours(QuietHours),
     Rate(Rate),
     Region(Region),
     Secret(Secret),
@@ -80,11 +90,13 @@ impl Kind {
         match self {
             Self::Address => text.parse().ok().map(Value::Address),
             Self::ApiVersion => ApiVersion::parse(text).map(Value::ApiVersion),
+            Self::Covers => text.parse().ok().map(Value::Covers),
             Self::DatabaseUrl => DatabaseUrl::parse(text).map(Value::DatabaseUrl),
             Self::Duration { least_ms, most_ms } => duration::parse(text)
                 .filter(|given| (millis(least_ms)..=millis(most_ms)).contains(given))
                 .map(Value::Duration),
             Self::Flag => text.parse().ok().map(Value::Flag),
+            Self::FrequencyCap => text.parse().ok().map(Value::FrequencyCap),
             Self::HttpBase => HttpBase::parse(text).map(Value::HttpBase),
             Self::Integer { least, most } => {
                 let number = text.replace('_', "").parse().ok();
@@ -100,7 +112,9 @@ impl Kind {
                 let id = (1..=64).contains(&text.len()) && text.bytes().all(plain);
                 id.then(|| Value::Text(text.to_owned()))
             }
+            Self::Phrases => phrases(text).map(Value::Words),
             Self::QueueUrl => QueueUrl::parse(text).map(Value::QueueUrl),
+            Self::QuietHours => text.parse().ok().map(Value::QuietHours),
             Self::Rate => text.parse().ok().map(Value::Rate),
             Self::Region => Region::parse(text).map(Value::Region),
             Self::Secret => Secret::parse(text).map(Value::Secret),
@@ -126,6 +140,7 @@ impl Kind {
     /// The words from which `text` may have been meant to be one.
     pub(crate) fn words(self) -> Vec<&'static str> {
         match self {
+            Self::Covers => Covers::BOTH.map(Covers::as_str).to_vec(),
             Self::Flag => vec!["true", "false"],
             Self::LogFormat => vec!["text", "json"],
             Self::TimeZone => chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect(),
@@ -140,6 +155,13 @@ fn word(text: &str) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
+/// Phrases separated by commas; none if one of them says nothing, or too much for a word.
+fn phrases(text: &str) -> Option<Vec<String>> {
+    let phrases = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let is_word = |word: &str| word.chars().any(char::is_alphanumeric) && word.chars().count() <= MOST_WORD_CHARS;
+    phrases.map(|word| is_word(word).then(|| word.to_owned())).collect()
+}
+
 fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
@@ -150,12 +172,14 @@ impl fmt::Display for Kind {
         let allowed = match self {
             Self::Address => "an address and port, such as 127.0.0.1:8080 or [::]:8080",
             Self::ApiVersion => "a version such as v26.0",
+            Self::Covers => "marketing or all",
             Self::DatabaseUrl => "sqlite://PATH or postgres://…",
             Self::Duration { least_ms, most_ms } => {
                 let (least, most) = (duration::Typed(millis(*least_ms)), duration::Typed(millis(*most_ms)));
                 return write!(f, "a duration from {least} to {most}, typed as 15ms, 2s, 10m or 1h30m");
             }
             Self::Flag => "true or false",
+            Self::FrequencyCap => "messages and days such as 3/7d, 1 to 1000 and 1 to 365",
             Self::HttpBase => "https://HOST, with a port and a path if needed, without user, query and version",
             Self::Integer { least, most } => return write!(f, "a whole number from {least} to {most}"),
             Self::KeysAt => "https://… (http:// to this machine alone) or the path of a file",
@@ -164,7 +188,9 @@ impl fmt::Display for Kind {
             Self::MasterKey => "32 bytes in base64, as `openssl rand -base64 32` prints them",
             Self::Origins => "origins such as https://app.example.com, without a path, several separated by commas",
             Self::PhoneNumberId => "the digits of a phone-number id, which is not the phone number",
+            Self::Phrases => "words of letters or digits, several separated by commas, each of at most 100 characters",
             Self::QueueUrl => "database:, amqp://…, amqps://… or sqs://PREFIX (letters, digits, - and _, at most 64)",
+            Self::QuietHours => "two different times such as 21:00-08:00",
             Self::Rate => "messages per second, a whole number from 1 to 1000, or unlimited",
             Self::Region => "the two letters of a country, such as ID",
             Self::Secret => "printable ASCII",

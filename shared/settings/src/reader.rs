@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use kabar_domain::pace::Rate;
+use kabar_domain::{frequency_cap::FrequencyCap, pace::Rate, quiet_hours::QuietHours, wish::Covers};
 
 use crate::{
     ApiVersion, DatabaseUrl, HttpBase, KeysAt, LogFormat, MasterKey, QueueUrl, Region, Secret, WebOrigin,
@@ -113,13 +113,16 @@ macro_rules! from_value {
 
 from_value! {
     ApiVersion = ApiVersion,
+    Covers = Covers,
     DatabaseUrl = DatabaseUrl,
     Duration = Duration,
+    FrequencyCap = FrequencyCap,
     HttpBase = HttpBase,
     KeysAt = KeysAt,
     LogFormat = LogFormat,
     MasterKey = MasterKey,
     QueueUrl = QueueUrl,
+    QuietHours = QuietHours,
     Rate = Rate,
     Region = Region,
     Secret = Secret,

@@ -81,8 +81,9 @@ struct BlockRow<'a> {
     source: &'a str,
 }
 
+/// A name, as a row of a statement.
 #[derive(Serialize)]
-struct Name {
+pub(crate) struct Name {
     name: &'static str,
 }
 
@@ -196,7 +197,8 @@ pub(crate) async fn lift_by_inbound(
     tx.execute(LIFT, args![recipient_id, channel, happened_at]).await
 }
 
-fn providers_of(channel: &str) -> Vec<Name> {
+/// The providers that carry a channel, as rows of a statement.
+pub(crate) fn providers_of(channel: &str) -> Vec<Name> {
     let of_channel = ProviderKind::ALL.into_iter().filter(|provider| provider.channel().as_str() == channel);
     of_channel.map(|provider| Name { name: provider.as_str() }).collect()
 }

@@ -39,6 +39,8 @@ where id in (select cast(value as bigint) from json_each($1)) and state = 'claim
   and not exists (select 1 from messages other
     where other.sender_id = messages.sender_id and other.recipient_id = messages.recipient_id and other.state = 'sending')
   and not exists (select 1 from blocks where blocks.recipient_id = messages.recipient_id and blocks.channel = $4)
+  and not exists (select 1 from wishes where wishes.recipient_id = messages.recipient_id and wishes.channel = $4
+    and wishes.wanted = 0 and wishes.covers in ('all', (select category from jobs where jobs.id = messages.job_id)))
   and exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'running')
   and exists (select 1 from senders where senders.id = messages.sender_id and senders.state = 'active')
 returning id, attempts";
@@ -50,12 +52,18 @@ from json_each($3)";
     when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled') then 'cancelled'
     when expires_at <= $3 then 'expired'
     when exists (select 1 from blocks where blocks.recipient_id = messages.recipient_id and blocks.channel = $4) then 'skipped'
+    when exists (select 1 from wishes where wishes.recipient_id = messages.recipient_id and wishes.channel = $4
+      and wishes.wanted = 0 and wishes.covers in ('all', (select category from jobs where jobs.id = messages.job_id)))
+      then 'skipped'
     else 'queued' end,
   reason = case
     when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled') then 'cancelled'
     when expires_at <= $3 then 'expired'
     when exists (select 1 from blocks where blocks.recipient_id = messages.recipient_id and blocks.channel = $4)
       then 'recipient_blocked'
+    when exists (select 1 from wishes where wishes.recipient_id = messages.recipient_id and wishes.channel = $4
+      and wishes.wanted = 0 and wishes.covers in ('all', (select category from jobs where jobs.id = messages.job_id)))
+      then 'opted_out'
     else reason end,
   due_at = case when exists (select 1 from messages other where other.sender_id = messages.sender_id
       and other.recipient_id = messages.recipient_id and other.state = 'sending' and other.id <> messages.id)
@@ -74,7 +82,8 @@ returning message_id, number";
 from (select cast(value->>0 as bigint) as id, cast(value->>1 as bigint) as number from json_each($1)) unstarted
 where messages.id = unstarted.id and messages.attempts = unstarted.number and messages.state in ('sending', 'in_doubt')";
     EXPIRING = "select id from messages where state = 'queued' and expires_at is not null and expires_at <= $1 limit 1";
-    EXPIRE = "update messages set state = 'expired', reason = 'expired', updated_at = $1
+    EXPIRE = "update messages set state = 'expired', updated_at = $1,
+  reason = case when reason = 'quiet_hours' and due_at >= expires_at then 'expired_in_quiet_hours' else 'expired' end
 where id in (select id from messages where state = 'queued' and expires_at is not null and expires_at <= $1
   order by expires_at limit $2) and state = 'queued'";
 }

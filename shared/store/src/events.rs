@@ -4,7 +4,7 @@ use kabar_domain::report::{AccountBudget, Inbound, Receipt, Report};
 use serde::Serialize;
 
 use crate::{
-    SettlePolicy, Settled, Store, Topic,
+    SettlePolicy, Settled, Store, TenantId, Topic,
     audience::to_json,
     db::{Tx, args, row, statements},
     dialect::CLAIM_EVENTS,
@@ -188,7 +188,16 @@ impl Store {
                     self.keep_inbound(tx, &event.provider, &inbound).await?;
                     applied.inbound += 1;
                 }
-                Report::Receipt(_) | Report::Inbound(_) => {
+                Report::Wish(said) if speaks_for(&said.sender_address) => {
+                    let sender: Option<(i64, i64)> = tx
+                        .optional(SENDER_BY_ADDRESS, args![event.provider.as_str(), said.sender_address.as_str()])
+                        .await?;
+                    if let Some((_, tenant)) = sender {
+                        let channel = crate::senders::channel_of(&event.provider)?;
+                        crate::wishes::hear(tx, TenantId(tenant), channel, &said, self.now_ms()).await?;
+                    }
+                }
+                Report::Receipt(_) | Report::Inbound(_) | Report::Wish(_) => {
                     applied.notices.push("an event spoke for a number that its signature does not cover".to_owned());
                 }
                 Report::Template(change) if event.allowed.is_none() => {

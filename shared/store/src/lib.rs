@@ -8,6 +8,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use kabar_domain::people_rules::PeopleRules;
 use ring::hmac;
 use sqlx::{
     ConnectOptions, Connection as _,
@@ -42,6 +43,7 @@ mod outcomes;
 mod pace;
 mod plan;
 mod postgres;
+mod quiet_hours;
 mod receipts;
 mod recipients;
 mod reminders;
@@ -55,6 +57,7 @@ mod story;
 mod templates;
 mod tenants;
 mod wake;
+mod wishes;
 mod writer;
 
 pub use audience::{AudienceRow, FileBroadcast};
@@ -81,7 +84,7 @@ pub use messages::{ListedMessage, MessageFilter};
 pub use outcomes::{SettlePolicy, Settled, Settlement};
 pub use pace::{PaceView, Parking, Reservation, SlotRequest};
 pub use plan::Planned;
-pub use recipients::{NewRecipient, Recipient};
+pub use recipients::{Consent, Imported, NewConsent, NewRecipient, Recipient};
 pub use reminders::MovedReminder;
 pub use repair::{Gap, Repaired};
 pub use schedules::{NewSchedule, Schedule};
@@ -90,6 +93,7 @@ pub use status::{SenderStatus, Status};
 pub use story::{AttemptStory, MessageStory, MessageSummary};
 pub use templates::{StatusChange, StoredTemplate, SyncDue, TemplatesSynced};
 pub use wake::{Topic, Wake};
+pub use wishes::OptOut;
 pub use writer::{Writer, WriterHandle};
 
 /// The tenant of everything on one machine.
@@ -160,6 +164,8 @@ pub struct Store {
     arrivals: Arc<shared_commit::SharedCommit<events::AppendedEvent>>,
     /// Who changes things through this handle; none: the workers.
     actor: Option<Arc<Actor>>,
+    /// What is kept to towards people.
+    rules: Arc<PeopleRules>,
 }
 
 impl Store {
@@ -188,9 +194,22 @@ impl Store {
             opaque_key: Arc::default(),
             arrivals: Arc::default(),
             actor: None,
+            rules: Arc::default(),
         };
         store.set_clock().await?;
         Ok(store)
+    }
+
+    /// The same ledger, keeping to these rules towards people in what is planned through it; without, it keeps to none.
+    #[must_use]
+    pub fn with_rules(&self, rules: PeopleRules) -> Self {
+        Self { rules: Arc::new(rules), ..self.clone() }
+    }
+
+    /// What is kept to towards people.
+    #[must_use]
+    pub fn rules(&self) -> &PeopleRules {
+        &self.rules
     }
 
     /// Puts this process's clock right by the database's, as far as the ledger goes by it. On SQLite they are the same.
@@ -271,6 +290,8 @@ impl Store {
             outcomes::STATEMENTS,
             pace::STATEMENTS,
             plan::STATEMENTS,
+            plan::COURTESY_STATEMENTS,
+            quiet_hours::STATEMENTS,
             receipts::STATEMENTS,
             recipients::STATEMENTS,
             reminders::STATEMENTS,
@@ -285,6 +306,7 @@ impl Store {
             templates::STATEMENTS,
             templates::HOLD_STATEMENTS,
             tenants::STATEMENTS,
+            wishes::STATEMENTS,
         ];
         let mut count = 0;
         for (_, text) in modules.into_iter().flatten() {

@@ -9,6 +9,7 @@ use std::{collections::HashMap, time::Duration};
 use kabar_domain::{
     message::MessageState,
     outcome::{ACCEPTED, Decision, Outcome, Scope},
+    wish::{Covers, Wish},
 };
 use serde::Serialize;
 
@@ -254,7 +255,9 @@ impl Store {
                     source: format!("message {}", message.id),
                 }),
                 (Decision::OptedOut, _) => {
-                    crate::recipients::opt_out(tx, message.recipient_id, &outcome.meaning, now).await?;
+                    let channel = self.channel_of_sender(tx, message.sender_id).await?;
+                    let wish = Wish::Stop(Covers::Marketing);
+                    crate::wishes::say(tx, message.recipient_id, channel, wish, &outcome.meaning, now, now).await?;
                 }
                 (Decision::Failed, Scope::Recipient) => {
                     crate::recipients::mark_unreachable(tx, &[message.recipient_id], now).await?;

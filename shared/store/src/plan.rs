@@ -4,12 +4,16 @@
 //! repeats nothing; the unique key (job, recipient, part) keeps even a repeat from doubling a message. On Postgres the job's
 //! row is locked meanwhile and other planners skip it.
 
+use std::collections::HashMap;
+
 use kabar_domain::{
+    category::Category,
     content::{Content, Fields},
-    job::{Audience, Job, ReminderJob},
+    job::{Audience, Job, Priority, ReminderJob},
     message::{MessageState, SkipReason},
     reminder::{self, Part},
     template::Template,
+    wish::Covers,
 };
 use serde::Serialize;
 
@@ -23,34 +27,46 @@ use crate::{
     recipients::upsert_recipients,
 };
 
+mod courtesy;
+
+use courtesy::Courtesy;
+pub(crate) use courtesy::{QUIET_HOURS, STATEMENTS as COURTESY_STATEMENTS, zone_of};
+
 /// The most messages that are planned in one transaction.
 const CHUNK: i64 = 1_000;
 
 statements! {
     WAITING = "select id from jobs where state = 'accepted' limit 1";
-    FROM_AUDIENCE = "select a.position as cursor, a.recipient_id, a.fields, r.name, r.opted_out_at,
-  (select count(*) from blocks b where b.recipient_id = a.recipient_id and b.channel = $4) as blocked
+    FROM_AUDIENCE = "select a.position as cursor, a.recipient_id, a.fields, r.name, r.phone, r.timezone, r.consent_at,
+  (select count(*) from blocks b where b.recipient_id = a.recipient_id and b.channel = $4) as blocked,
+  (select min(covers) from wishes w where w.recipient_id = a.recipient_id and w.channel = $4 and w.wanted = 0) as opted_out
 from audience a join recipients r on r.id = a.recipient_id
 where a.job_id = $1 and a.position >= $2 order by a.position limit $3";
-    FROM_GROUP = "select g.recipient_id as cursor, g.recipient_id, r.fields, r.name, r.opted_out_at,
-  (select count(*) from blocks b where b.recipient_id = g.recipient_id and b.channel = $4) as blocked
+    FROM_GROUP = "select g.recipient_id as cursor, g.recipient_id, r.fields, r.name, r.phone, r.timezone, r.consent_at,
+  (select count(*) from blocks b where b.recipient_id = g.recipient_id and b.channel = $4) as blocked,
+  (select min(covers) from wishes w where w.recipient_id = g.recipient_id and w.channel = $4 and w.wanted = 0) as opted_out
 from group_members g join recipients r on r.id = g.recipient_id
 where g.group_id = $1 and g.recipient_id >= $2 and g.added_at <= $5 order by g.recipient_id limit $3";
     GROUP = "select id from groups where tenant_id = $1 and name = $2";
-    ONE = "select cast(0 as bigint) as cursor, r.id as recipient_id, cast(null as text) as fields, r.name, r.opted_out_at,
-  (select count(*) from blocks b where b.recipient_id = r.id and b.channel = $2) as blocked
+    ONE = "select cast(0 as bigint) as cursor, r.id as recipient_id, cast(null as text) as fields, r.name,
+  r.phone, r.timezone, r.consent_at,
+  (select count(*) from blocks b where b.recipient_id = r.id and b.channel = $2) as blocked,
+  (select min(covers) from wishes w where w.recipient_id = r.id and w.channel = $2 and w.wanted = 0) as opted_out
 from recipients r where r.id = $1";
     INSERT = "insert into messages (job_id, sender_id, recipient_id, part, lane, state, reason, due_at, expires_at,
-  attempts, tries, pair_throttles, created_at, updated_at)
+  quiet_at, attempts, tries, pair_throttles, created_at, updated_at)
 select $1, $2, cast(value->>'recipient' as bigint), cast(value->>'part' as bigint), $3, value->>'state',
-  value->>'reason', cast(value->>'due' as bigint), cast(value->>'expires' as bigint), 0, 0, 0, $4, $4
+  value->>'reason', cast(value->>'due' as bigint), cast(value->>'expires' as bigint),
+  cast(value->>'quiet' as bigint), 0, 0, 0, $4, $4
 from json_each($5) where true
 on conflict (job_id, recipient_id, part) do nothing
 returning id, recipient_id";
     INSERT_FIELDS = "insert into message_fields (message_id, fields)
 select cast(value->>'message' as bigint), value->>'fields' from json_each($1) where true
 on conflict (message_id) do nothing";
-    ADVANCE = "update jobs set cursor = $2, audience = audience + $3, state = $4, planned_at = $5 where id = $1";
+    ADVANCE = "update jobs set cursor = $2, audience = audience + $3, state = $4, planned_at = $5,
+  category = coalesce($6, category)
+where id = $1";
     TEMPLATE = "select status, definition from templates
 where tenant_id = $1 and account in ($2, '') and name = $3 and language = $4 order by account desc limit 1";
     LATEST_PART = "select coalesce(max(part), 0) from messages where job_id = $1";
@@ -86,8 +102,12 @@ row! {
         recipient_id: i64,
         fields: Option<String>,
         name: Option<String>,
-        opted_out_at: Option<i64>,
+        phone: String,
+        timezone: Option<String>,
+        consent_at: Option<i64>,
         blocked: i64,
+        /// `all` comes before `marketing`.
+        opted_out: Option<String>,
     }
 }
 
@@ -99,6 +119,8 @@ struct NewMessage {
     reason: Option<&'static str>,
     due: i64,
     expires: Option<i64>,
+    /// When its recipient's next quiet hours begin.
+    quiet: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -110,8 +132,12 @@ struct NewFields {
 /// What a chunk came to: its messages, the values of their recipients, and where the next begins.
 #[derive(Default)]
 pub(crate) struct Chunk {
+    /// None where nobody was looked at.
+    category: Option<Category>,
+    /// What its messages count as, where there is a cap on that.
+    counts_as: Option<Category>,
     messages: Vec<NewMessage>,
-    fields: std::collections::HashMap<i64, String>,
+    fields: HashMap<i64, String>,
     next: i64,
     finished: bool,
 }
@@ -153,32 +179,37 @@ impl Store {
                 let due = broadcast.send_at.map_or(row.created_at, |at| at.timestamp_millis());
                 let expires = broadcast.expires_at.map(|at| at.timestamp_millis());
                 let wanted = broadcast.content.fields();
+                let ids: Vec<i64> = candidates.iter().map(|candidate| candidate.recipient_id).collect();
+                let mut courtesy = self.courtesy(tx, row, gate, false, &ids).await?;
                 let mut chunk = Chunk {
+                    category: Some(gate.category),
+                    counts_as: courtesy.counts_as(),
                     next: candidates.last().map_or(row.cursor, |last| last.cursor + 1),
                     finished: i64::try_from(candidates.len()).unwrap_or(CHUNK) < CHUNK,
                     ..Chunk::default()
                 };
                 for candidate in candidates {
-                    let (state, reason, fields) = self.look_at(&candidate, &broadcast.content, &wanted, gate)?;
+                    let looked = match reason_to_skip(&candidate, gate, &courtesy) {
+                        Some(reason) => Err(reason),
+                        None => self.values_of(&candidate, &broadcast.content, &wanted)?,
+                    };
+                    let (message, fields) = match looked {
+                        Ok(fields) => (message(&candidate, (0, due, expires), &mut courtesy), fields),
+                        Err(reason) => (NewMessage::skipped(candidate.recipient_id, (0, due, expires), reason), None),
+                    };
                     if let Some(fields) = fields {
                         // Of a repeated number the first row counts, as it does across chunks.
                         chunk.fields.entry(candidate.recipient_id).or_insert(fields);
                     }
-                    chunk.messages.push(NewMessage {
-                        recipient: candidate.recipient_id,
-                        part: 0,
-                        state,
-                        reason,
-                        due,
-                        expires,
-                    });
+                    chunk.messages.push(message);
                 }
                 Ok(chunk)
             }
             Job::Send(send) => {
                 let due = send.send_at.map_or(row.created_at, |at| at.timestamp_millis());
                 let times = [(0, due, send.expires_at.map(|at| at.timestamp_millis()))];
-                self.plan_single(tx, row, &send.to, channel, gate, &times).await
+                let urgent = send.priority == Priority::Urgent;
+                self.plan_single(tx, row, &send.to, channel, gate, urgent, &times).await
             }
             Job::Reminder(reminder) => {
                 let enqueued_at = chrono::DateTime::from_timestamp_millis(row.created_at).unwrap_or_default();
@@ -209,10 +240,12 @@ impl Store {
                 (part, one.not_before.timestamp_millis(), Some(one.expires_at.timestamp_millis()))
             })
             .collect();
-        self.plan_single(tx, row, &reminder.to, channel, gate, &times).await
+        let urgent = reminder.priority == Priority::Urgent;
+        self.plan_single(tx, row, &reminder.to, channel, gate, urgent, &times).await
     }
 
     /// Messages to one recipient, each a part with its time and expiry.
+    #[expect(clippy::too_many_arguments, reason = "one message is as much as a broadcast, without its audience")]
     async fn plan_single(
         &self,
         tx: &mut Tx,
@@ -220,30 +253,46 @@ impl Store {
         to: &kabar_domain::phone::PhoneNumber,
         channel: &str,
         gate: Gate,
-        times: &[(i64, i64, Option<i64>)],
+        urgent: bool,
+        times: &[PartTimes],
     ) -> StoreResult<Chunk> {
         let ids = upsert_recipients(tx, TenantId(row.tenant_id), [(to, None, None)], self.now_ms()).await?;
         let id = ids.values().next().copied().unwrap_or_default();
         let candidate: Candidate = tx.one(ONE, args![id, channel]).await?;
-        let (state, reason) = state_of(&candidate, gate);
+        let mut courtesy = self.courtesy(tx, row, gate, urgent, &[id]).await?;
+        let skipped = reason_to_skip(&candidate, gate, &courtesy);
         let messages = times
             .iter()
-            .map(|&(part, due, expires)| NewMessage { recipient: id, part, state, reason, due, expires })
+            .map(|&times| match skipped {
+                Some(reason) => NewMessage::skipped(id, times, reason),
+                None => message(&candidate, times, &mut courtesy),
+            })
             .collect();
-        Ok(Chunk { messages, next: 1, finished: true, ..Chunk::default() })
+        let counts_as = courtesy.counts_as();
+        Ok(Chunk { category: Some(gate.category), counts_as, messages, next: 1, finished: true, ..Chunk::default() })
     }
 
-    /// The state that a recipient's message of a broadcast begins in, and the values it needs.
-    fn look_at(
+    async fn courtesy(
+        &self,
+        tx: &mut Tx,
+        row: &PlannedJob,
+        gate: Gate,
+        urgent_single: bool,
+        recipients: &[i64],
+    ) -> StoreResult<Courtesy<'_>> {
+        let now = self.now_ms();
+        Courtesy::of(tx, &self.rules, row.tenant_id, gate.category, urgent_single, recipients, now).await
+    }
+
+    /// The values that a recipient's message of a broadcast needs, as the ledger keeps them; else why it is skipped.
+    fn values_of(
         &self,
         candidate: &Candidate,
         content: &Content,
         wanted: &std::collections::BTreeSet<String>,
-        gate: Gate,
-    ) -> StoreResult<(&'static str, Option<&'static str>, Option<String>)> {
-        let (state, reason) = state_of(candidate, gate);
-        if wanted.is_empty() || reason.is_some() {
-            return Ok((state, reason, None));
+    ) -> StoreResult<Result<Option<String>, SkipReason>> {
+        if wanted.is_empty() {
+            return Ok(Ok(None));
         }
         let mut fields: Fields = match &candidate.fields {
             Some(text) => serde_json::from_str(&self.sealer.open(text.clone())?)
@@ -255,9 +304,9 @@ impl Store {
         }
         fields.retain(|name, value| wanted.contains(name) && !value.is_empty());
         if let Err(reason) = content.suits(&fields) {
-            return Ok((MessageState::Skipped.as_str(), Some(reason.as_str()), None));
+            return Ok(Err(reason));
         }
-        Ok((state, None, Some(self.sealer.seal(to_json(&fields)?)?)))
+        Ok(Ok(Some(self.sealer.seal(to_json(&fields)?)?)))
     }
 
     pub(crate) async fn write_chunk(
@@ -283,9 +332,14 @@ impl Store {
         if !fields.is_empty() {
             tx.execute(INSERT_FIELDS, args![to_json(&fields)?]).await?;
         }
+        if let Some(category) = chunk.counts_as {
+            let messages: Vec<i64> = written.iter().map(|(message, _)| *message).collect();
+            courtesy::count(tx, category, &messages).await?;
+        }
         let count = i64::try_from(written.len()).unwrap_or(i64::MAX);
         let (state, planned_at) = if chunk.finished { ("planned", Some(now)) } else { ("accepted", None) };
-        tx.execute(ADVANCE, args![row.id, chunk.next, count, state, planned_at]).await?;
+        let category = chunk.category.map(Category::as_str);
+        tx.execute(ADVANCE, args![row.id, chunk.next, count, state, planned_at, category]).await?;
         Ok(count.unsigned_abs())
     }
 }
@@ -309,36 +363,59 @@ async fn candidates(tx: &mut Tx, row: &PlannedJob, audience: &Audience, channel:
 struct Gate {
     /// The template cannot be used any more.
     disabled: bool,
-    /// Those who declined marketing are skipped: the template is marketing, or is a broadcast's and of unknown category.
-    marketing: bool,
+    /// What the messages are for: those who opted out of that are skipped.
+    category: Category,
 }
 
-fn state_of(candidate: &Candidate, gate: Gate) -> (&'static str, Option<&'static str>) {
-    let reason = if candidate.blocked > 0 {
+/// A part of a job with the time at which it is due and from which on it is not sent, in Unix milliseconds.
+type PartTimes = (i64, i64, Option<i64>);
+
+impl NewMessage {
+    const fn skipped(recipient: i64, (part, due, expires): PartTimes, reason: SkipReason) -> Self {
+        let (state, reason) = (MessageState::Skipped.as_str(), Some(reason.as_str()));
+        Self { recipient, part, state, reason, due, expires, quiet: None }
+    }
+}
+
+/// The message to somebody who may be written to, at a time that suits them, unless there are too many.
+fn message(candidate: &Candidate, (part, due, expires): PartTimes, courtesy: &mut Courtesy<'_>) -> NewMessage {
+    let recipient = candidate.recipient_id;
+    let times = courtesy.times(candidate, due);
+    if !courtesy.admits(recipient, times.due) {
+        return NewMessage::skipped(recipient, (part, due, expires), SkipReason::FrequencyCap);
+    }
+    let reason = times.held.then_some(QUIET_HOURS);
+    let state = MessageState::Queued.as_str();
+    NewMessage { recipient, part, state, reason, due: times.due, expires, quiet: times.quiet_from }
+}
+
+/// Why nothing of the job is for this recipient, whatever their values.
+fn reason_to_skip(candidate: &Candidate, gate: Gate, courtesy: &Courtesy<'_>) -> Option<SkipReason> {
+    let declined: Option<Covers> = candidate.opted_out.as_deref().and_then(|covers| covers.parse().ok());
+    if candidate.blocked > 0 {
         Some(SkipReason::RecipientBlocked)
-    } else if gate.marketing && candidate.opted_out_at.is_some() {
+    } else if declined.is_some_and(|covers| covers.includes(gate.category)) {
         Some(SkipReason::OptedOut)
+    } else if courtesy.lacks_consent(candidate) {
+        Some(SkipReason::NoConsent)
     } else if gate.disabled {
         Some(SkipReason::TemplateDisabled)
     } else {
         None
-    };
-    let state = if reason.is_some() { MessageState::Skipped } else { MessageState::Queued };
-    (state.as_str(), reason.map(SkipReason::as_str))
+    }
 }
 
 /// What the template decides, in the account that sends it.
 async fn gate_of(tx: &mut Tx, tenant_id: i64, account: &str, content: &Content, broadcast: bool) -> StoreResult<Gate> {
-    let Content::Template(template) = content else { return Ok(Gate { disabled: false, marketing: broadcast }) };
-    let values = args![tenant_id, account, template.name.as_str(), template.language.as_str()];
-    let Some((status, definition)) = tx.optional::<(String, String), _>(TEMPLATE, values).await? else {
-        return Ok(Gate { disabled: false, marketing: broadcast });
-    };
-    let known: Template =
-        serde_json::from_str(&definition).map_err(|error| StoreError::unreadable("a template", error))?;
-    let marketing = match known.category.as_str() {
-        "" => broadcast,
-        category => category == "MARKETING",
-    };
-    Ok(Gate { disabled: Template { status, ..known }.is_disabled(), marketing })
+    let mut known: Option<Template> = None;
+    if let Content::Template(template) = content {
+        let values = args![tenant_id, account, template.name.as_str(), template.language.as_str()];
+        if let Some((status, definition)) = tx.optional::<(String, String), _>(TEMPLATE, values).await? {
+            let template: Template =
+                serde_json::from_str(&definition).map_err(|error| StoreError::unreadable("a template", error))?;
+            known = Some(Template { status, ..template });
+        }
+    }
+    let category = Category::of(content, known.as_ref(), broadcast);
+    Ok(Gate { disabled: known.is_some_and(|template| template.is_disabled()), category })
 }

@@ -1,18 +1,19 @@
-//! People's numbers as one tenant knows them, with names, fields, consent and blocks.
+//! People's numbers as one tenant knows them, with names, fields, consent, opt-outs and blocks.
 //!
 //! A number is one row, whoever brings it: a file, a job or an inbound message. What is brought along overwrites, what
 //! is not stays.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
 };
 
-use kabar_domain::{content::Fields, phone::PhoneNumber};
+use chrono_tz::Tz;
+use kabar_domain::{category::Category, content::Fields, phone::PhoneNumber};
 use serde::Serialize;
 
 use crate::{
-    Block, Store, TenantId,
+    Block, OptOut, Store, TenantId,
     audience::to_json,
     db::{Tx, args, row, statements},
     error::{StoreError, StoreResult},
@@ -23,34 +24,41 @@ use crate::{
 const MOST_ROWS: usize = 1_000;
 
 statements! {
-    BY_PHONE = "select id, phone, name, fields, opted_out_at, opted_out_by, unreachable_at, last_inbound_at, created_at
+    BY_PHONE = "select id, phone, name, fields, timezone, consent_at, consent_source, unreachable_at,
+  last_inbound_at, created_at
 from recipients where tenant_id = $1 and phone = $2";
-    LIST = "select id, phone, name, fields, opted_out_at, opted_out_by, unreachable_at, last_inbound_at, created_at
+    LIST = "select id, phone, name, fields, timezone, consent_at, consent_source, unreachable_at,
+  last_inbound_at, created_at
 from recipients where tenant_id = $1 and id > $2 order by id limit $3";
-    BY_PHONES = "select id, phone, name, fields, opted_out_at, opted_out_by, unreachable_at, last_inbound_at, created_at
+    BY_PHONES = "select id, phone, name, fields, timezone, consent_at, consent_source, unreachable_at,
+  last_inbound_at, created_at
 from recipients where tenant_id = $1 and phone in (select value->>'phone' from json_each($2)) order by id";
-    IN_GROUP = "select r.id, r.phone, r.name, r.fields, r.opted_out_at, r.opted_out_by, r.unreachable_at,
+    IN_GROUP = "select r.id, r.phone, r.name, r.fields, r.timezone, r.consent_at, r.consent_source, r.unreachable_at,
   r.last_inbound_at, r.created_at
 from group_members g join recipients r on r.id = g.recipient_id
 where g.group_id = $1 and g.recipient_id > $2 order by g.recipient_id limit $3";
     COUNT_KNOWN = "select count(*) from recipients
 where tenant_id = $1 and phone in (select value->>'phone' from json_each($2))";
     /// Rows that would stay as they are are not written again: a million known numbers cost no million writes.
-    UPSERT = "insert into recipients (tenant_id, phone, name, fields, created_at)
-select $1, value->>'phone', value->>'name', value->>'fields', $2 from json_each($3) where true
+    UPSERT = "insert into recipients (tenant_id, phone, name, fields, timezone, created_at)
+select $1, value->>'phone', value->>'name', value->>'fields', value->>'timezone', $2 from json_each($3) where true
 on conflict (tenant_id, phone) do update
-set name = coalesce(excluded.name, recipients.name), fields = coalesce(excluded.fields, recipients.fields)
+set name = coalesce(excluded.name, recipients.name), fields = coalesce(excluded.fields, recipients.fields),
+  timezone = coalesce(excluded.timezone, recipients.timezone)
 where coalesce(excluded.name, recipients.name, '') <> coalesce(recipients.name, '')
-  or coalesce(excluded.fields, recipients.fields, '') <> coalesce(recipients.fields, '')";
+  or coalesce(excluded.fields, recipients.fields, '') <> coalesce(recipients.fields, '')
+  or coalesce(excluded.timezone, recipients.timezone, '') <> coalesce(recipients.timezone, '')
+returning id";
+    /// A consent that is known stays, unless a newer one with a time of its own comes.
+    CONSENT = "update recipients set consent_at = coalesce(given.at, $2), consent_source = given.source
+from (select value->>'phone' as phone, value->>'source' as source, cast(value->>'at' as bigint) as at
+  from json_each($3)) given
+where recipients.tenant_id = $1 and recipients.phone = given.phone
+  and (recipients.consent_at is null or recipients.consent_at < given.at)
+returning recipients.id";
+    HEARD_CONSENT = "update recipients set consent_at = $2, consent_source = $3 where id = $1 and consent_at is null";
     IDS = "select phone, id from recipients
 where tenant_id = $1 and phone in (select value->>'phone' from json_each($2))";
-    ADD_GROUP = "insert into groups (tenant_id, name, created_at) values ($1, $2, $3)
-on conflict (tenant_id, name) do nothing";
-    GROUP = "select id from groups where tenant_id = $1 and name = $2";
-    ADD_MEMBERS = "insert into group_members (group_id, recipient_id, added_at)
-select $1, cast(value as bigint), $2 from json_each($3) where true
-on conflict (group_id, recipient_id) do nothing";
-    OPT_OUT = "update recipients set opted_out_at = $2, opted_out_by = $3 where id = $1 and opted_out_at is null";
     MARK_UNREACHABLE = "update recipients set unreachable_at = $2
 where id in (select cast(value as bigint) from json_each($1))";
 }
@@ -64,6 +72,41 @@ pub struct NewRecipient {
     pub name: Option<String>,
     /// Values by field name; overwrite all known ones where there are any.
     pub fields: Fields,
+    /// Where the person is; overwrites what is known where it is given.
+    pub timezone: Option<Tz>,
+    /// That they agree to marketing. A consent that is known stays, unless this one has a later time.
+    pub consent: Option<NewConsent>,
+}
+
+/// That a person agrees to marketing, as a file or a program says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewConsent {
+    /// Where they said so, such as `web form`.
+    pub source: String,
+    /// When, in Unix milliseconds; now where it is not said.
+    pub at: Option<i64>,
+}
+
+/// That a person agrees to marketing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Where they said so.
+    pub source: String,
+    /// When, in Unix milliseconds.
+    pub at: i64,
+}
+
+/// What an import came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Imported {
+    /// Those who are in it, by the ledger's ids, in no order.
+    pub ids: Vec<i64>,
+    /// How many were not known before.
+    pub new: u64,
+    /// How many were known, and with other values.
+    pub changed: u64,
+    /// How many came into the group that were not in it.
+    pub joined: u64,
 }
 
 /// A person's number as one tenant knows it. Times are Unix milliseconds.
@@ -77,18 +120,20 @@ pub struct Recipient {
     pub name: Option<String>,
     /// Values by field name, for the placeholders of broadcasts.
     pub fields: Fields,
-    /// Since when the person wants no marketing messages.
-    pub opted_out_at: Option<i64>,
-    /// What said so.
-    pub opted_out_by: Option<String>,
     /// When a provider last said that the number cannot be reached.
     pub unreachable_at: Option<i64>,
     /// When the person last wrote to us.
     pub last_inbound_at: Option<i64>,
     /// Since when the number is known.
     pub created_at: i64,
+    /// Where the person is, where it is known.
+    pub timezone: Option<Tz>,
+    /// That they agree to marketing, where it is known.
+    pub consent: Option<Consent>,
     /// The channels on which the person may not be sent to.
     pub blocks: Vec<Block>,
+    /// What the person wants no more.
+    pub opt_outs: Vec<OptOut>,
 }
 
 impl fmt::Debug for NewRecipient {
@@ -113,8 +158,9 @@ row! {
         phone: String,
         name: Option<String>,
         fields: Option<String>,
-        opted_out_at: Option<i64>,
-        opted_out_by: Option<String>,
+        timezone: Option<String>,
+        consent_at: Option<i64>,
+        consent_source: Option<String>,
         unreachable_at: Option<i64>,
         last_inbound_at: Option<i64>,
         created_at: i64,
@@ -127,11 +173,41 @@ struct UpsertRow<'a> {
     phone: &'a str,
     name: Option<String>,
     fields: Option<String>,
+    timezone: Option<&'static str>,
+}
+
+/// A number, as a row of a statement.
+#[derive(Serialize)]
+pub(crate) struct PhoneRow<'a> {
+    pub(crate) phone: &'a str,
+}
+
+#[derive(Serialize)]
+struct ConsentRow<'a> {
+    phone: &'a str,
+    source: &'a str,
+    at: Option<i64>,
+}
+
+impl NewRecipient {
+    /// A number of which nothing else is said.
+    #[must_use]
+    pub fn new(phone: PhoneNumber) -> Self {
+        Self { phone, name: None, fields: Fields::new(), timezone: None, consent: None }
+    }
+}
+
+impl Recipient {
+    /// Whether the person opted out of such messages on the channel.
+    #[must_use]
+    pub fn declines(&self, channel: &str, category: Category) -> bool {
+        self.opt_outs.iter().any(|opt_out| opt_out.channel == channel && opt_out.covers.includes(category))
+    }
 }
 
 impl Store {
-    /// Writes recipients down, at most 1,000, and puts them into `group`, which is made where it is absent. How many of
-    /// them were not known before.
+    /// Writes recipients down, at most 1,000, and puts them into `group`, which is made where it is absent. The same again
+    /// changes nothing.
     ///
     /// # Errors
     /// When there are too many, or the ledger cannot be written; then nothing is written.
@@ -140,7 +216,7 @@ impl Store {
         tenant: TenantId,
         rows: &[NewRecipient],
         group: Option<&str>,
-    ) -> StoreResult<u64> {
+    ) -> StoreResult<Imported> {
         if rows.len() > MOST_ROWS {
             let problem = format!("{} recipients at once: import at most {MOST_ROWS} in a call", rows.len());
             return Err(StoreError::Refused(problem));
@@ -148,25 +224,25 @@ impl Store {
         let mut values = Vec::with_capacity(rows.len());
         for row in rows {
             let fields = if row.fields.is_empty() { None } else { Some(to_json(&row.fields)?) };
-            values.push((&row.phone, row.name.clone(), fields));
+            let (phone, timezone) = (row.phone.as_str(), row.timezone.map(Tz::name));
+            values.push(UpsertRow { phone, name: row.name.clone(), fields, timezone });
         }
-        let phones: Vec<UpsertRow<'_>> =
-            rows.iter().map(|row| UpsertRow { phone: row.phone.as_str(), name: None, fields: None }).collect();
         let now = self.now_ms();
         let mut tx = self.db.begin().await?;
-        let (known,): (i64,) = tx.one(COUNT_KNOWN, args![tenant.0, to_json(&phones)?]).await?;
-        let ids = upsert_recipients(&mut tx, tenant, values, now).await?;
+        let (known,): (i64,) = tx.one(COUNT_KNOWN, args![tenant.0, to_json(&values)?]).await?;
+        let Upserted { ids, mut written } = upsert(&mut tx, tenant, &merged(values), now).await?;
+        written.extend(note_consents(&mut tx, tenant, rows, now).await?);
+        let mut imported = Imported { ids: ids.into_values().collect(), ..Imported::default() };
+        imported.ids.sort_unstable();
+        imported.new = (imported.ids.len() as u64).saturating_sub(known.unsigned_abs());
+        imported.changed = (written.len() as u64).saturating_sub(imported.new);
         if let Some(group) = group {
-            tx.execute(ADD_GROUP, args![tenant.0, group, now]).await?;
-            let (group_id,): (i64,) = tx.one(GROUP, args![tenant.0, group]).await?;
-            let mut members: Vec<i64> = ids.values().copied().collect();
-            members.sort_unstable();
-            tx.execute(ADD_MEMBERS, args![group_id, now, json_list(&members)]).await?;
+            imported.joined = crate::groups::join(&mut tx, tenant, group, &imported.ids, now).await?;
         }
         let subject = group.map_or_else(String::new, |group| format!(" into group {group}"));
-        self.note_change(&mut tx, tenant, "recipient.import", format!("{}{subject}", ids.len())).await?;
+        self.note_change(&mut tx, tenant, "recipient.import", format!("{}{subject}", imported.ids.len())).await?;
         tx.commit().await?;
-        Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX).saturating_sub(known.unsigned_abs()))
+        Ok(imported)
     }
 
     /// The recipient with a number.
@@ -176,8 +252,7 @@ impl Store {
     pub async fn recipient(&self, tenant: TenantId, phone: &PhoneNumber) -> StoreResult<Recipient> {
         let row: Option<RecipientRow> = self.db.optional(BY_PHONE, args![tenant.0, phone.as_str()]).await?;
         let row = row.ok_or_else(|| unknown(phone))?;
-        let blocks = self.blocks_of(row.id).await?;
-        row.into_recipient(blocks)
+        self.with_blocks(vec![row]).await?.pop().ok_or_else(|| unknown(phone))
     }
 
     /// A tenant's recipients in the order of their ids, those after `after_id`, at most `limit`.
@@ -193,8 +268,7 @@ impl Store {
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn recipients_by_phone(&self, tenant: TenantId, phones: &[PhoneNumber]) -> StoreResult<Vec<Recipient>> {
-        let phones: Vec<UpsertRow<'_>> =
-            phones.iter().map(|phone| UpsertRow { phone: phone.as_str(), name: None, fields: None }).collect();
+        let phones: Vec<PhoneRow<'_>> = phones.iter().map(|phone| PhoneRow { phone: phone.as_str() }).collect();
         self.with_blocks(self.db.all(BY_PHONES, args![tenant.0, to_json(&phones)?]).await?).await
     }
 
@@ -209,30 +283,31 @@ impl Store {
 
     async fn with_blocks(&self, rows: Vec<RecipientRow>) -> StoreResult<Vec<Recipient>> {
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        let mut blocks = self.blocks_of_many(&ids).await?;
+        let (mut blocks, mut opt_outs) = (self.blocks_of_many(&ids).await?, self.opt_outs_of(&ids).await?);
         rows.into_iter()
             .map(|row| {
-                let blocks = blocks.remove(&row.id).unwrap_or_default();
-                row.into_recipient(blocks)
+                let (blocks, opt_outs) = (blocks.remove(&row.id), opt_outs.remove(&row.id));
+                row.into_recipient(blocks.unwrap_or_default(), opt_outs.unwrap_or_default())
             })
             .collect()
     }
 }
 
 impl RecipientRow {
-    fn into_recipient(self, blocks: Vec<Block>) -> StoreResult<Recipient> {
+    fn into_recipient(self, blocks: Vec<Block>, opt_outs: Vec<OptOut>) -> StoreResult<Recipient> {
         let fields = self.fields.map(|fields| serde_json::from_str(&fields)).transpose();
         Ok(Recipient {
             id: self.id,
             phone: phone_of(self.phone)?,
             name: self.name,
             fields: fields.map_err(|error| StoreError::unreadable("a recipient's fields", error))?.unwrap_or_default(),
-            opted_out_at: self.opted_out_at,
-            opted_out_by: self.opted_out_by,
             unreachable_at: self.unreachable_at,
             last_inbound_at: self.last_inbound_at,
             created_at: self.created_at,
+            timezone: self.timezone.and_then(|zone| zone.parse().ok()),
+            consent: self.consent_at.map(|at| Consent { source: self.consent_source.unwrap_or_default(), at }),
             blocks,
+            opt_outs,
         })
     }
 }
@@ -259,29 +334,58 @@ pub(crate) async fn upsert_recipients<'a>(
     rows: impl IntoIterator<Item = (&'a PhoneNumber, Option<String>, Option<String>)>,
     now: i64,
 ) -> StoreResult<HashMap<String, i64>> {
-    let rows = to_json(&merged(rows))?;
-    tx.execute(UPSERT, args![tenant.0, now, rows.as_str()]).await?;
+    let rows =
+        rows.into_iter().map(|(phone, name, fields)| UpsertRow { phone: phone.as_str(), name, fields, timezone: None });
+    Ok(upsert(tx, tenant, &merged(rows), now).await?.ids)
+}
+
+/// What writing recipients down came to.
+struct Upserted {
+    /// All of them, by number.
+    ids: HashMap<String, i64>,
+    /// Those that were not there, or otherwise.
+    written: BTreeSet<i64>,
+}
+
+async fn upsert(tx: &mut Tx, tenant: TenantId, rows: &[UpsertRow<'_>], now: i64) -> StoreResult<Upserted> {
+    let rows = to_json(rows)?;
+    let written: Vec<(i64,)> = tx.all(UPSERT, args![tenant.0, now, rows.as_str()]).await?;
     let ids: Vec<(String, i64)> = tx.all(IDS, args![tenant.0, rows]).await?;
-    Ok(ids.into_iter().collect())
+    Ok(Upserted { ids: ids.into_iter().collect(), written: written.into_iter().map(|(id,)| id).collect() })
 }
 
 /// Each number once, since one statement may touch a row once, and in one order, so that no two transactions wait for
 /// each other. What comes later overwrites.
-fn merged<'a>(rows: impl IntoIterator<Item = (&'a PhoneNumber, Option<String>, Option<String>)>) -> Vec<UpsertRow<'a>> {
+fn merged<'a>(rows: impl IntoIterator<Item = UpsertRow<'a>>) -> Vec<UpsertRow<'a>> {
     let mut merged: BTreeMap<&str, UpsertRow<'a>> = BTreeMap::new();
-    for (phone, name, fields) in rows {
-        let phone = phone.as_str();
-        let row = merged.entry(phone).or_insert(UpsertRow { phone, name: None, fields: None });
+    for UpsertRow { phone, name, fields, timezone } in rows {
+        let row = merged.entry(phone).or_insert(UpsertRow { phone, name: None, fields: None, timezone: None });
         // Postgres takes no NUL in a text.
         row.name = name.map(|name| name.replace('\0', "")).or(row.name.take());
         row.fields = fields.or(row.fields.take());
+        row.timezone = timezone.or(row.timezone);
     }
     merged.into_values().collect()
 }
 
-/// Notes that a person wants no marketing messages; what first said so stays.
-pub(crate) async fn opt_out(tx: &mut Tx, recipient_id: i64, by: &str, now: i64) -> StoreResult<()> {
-    tx.execute(OPT_OUT, args![recipient_id, now, by]).await.map(drop)
+/// Writes down who agrees to marketing; those of whom it was not known.
+async fn note_consents(tx: &mut Tx, tenant: TenantId, rows: &[NewRecipient], now: i64) -> StoreResult<Vec<i64>> {
+    let consents: BTreeMap<&str, ConsentRow<'_>> = rows
+        .iter()
+        .filter_map(|row| Some((row.phone.as_str(), row.consent.as_ref()?)))
+        .map(|(phone, consent)| (phone, ConsentRow { phone, source: &consent.source, at: consent.at }))
+        .collect();
+    if consents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let consents: Vec<ConsentRow<'_>> = consents.into_values().collect();
+    let noted: Vec<(i64,)> = tx.all(CONSENT, args![tenant.0, now, to_json(&consents)?]).await?;
+    Ok(noted.into_iter().map(|(id,)| id).collect())
+}
+
+/// Notes that a person agrees to marketing by what they said themselves, unless that is known already.
+pub(crate) async fn hear_consent(tx: &mut Tx, recipient_id: i64, source: &str, at: i64) -> StoreResult<()> {
+    tx.execute(HEARD_CONSENT, args![recipient_id, at, source]).await.map(drop)
 }
 
 /// Notes that a provider said that these numbers cannot be reached.
@@ -300,8 +404,14 @@ mod tests {
     #[test]
     fn a_repeated_number_is_one_row_and_the_last_value_given_stands() {
         let (a, b) = (phone("+6281234567890"), phone("+60123456789"));
-        let text = |text: &str| Some(text.to_owned());
-        let rows = merged([(&a, text("Siti"), text("{}")), (&b, None, None), (&a, text("Si\0ti A"), None)]);
+        let row = |phone, name: Option<&str>, fields: Option<&str>| UpsertRow {
+            phone,
+            name: name.map(str::to_owned),
+            fields: fields.map(str::to_owned),
+            timezone: None,
+        };
+        let (a, b) = (a.as_str(), b.as_str());
+        let rows = merged([row(a, Some("Siti"), Some("{}")), row(b, None, None), row(a, Some("Si\0ti A"), None)]);
         let rows: Vec<_> = rows.iter().map(|row| (row.phone, row.name.as_deref(), row.fields.as_deref())).collect();
         assert_eq!(rows, [("+60123456789", None, None), ("+6281234567890", Some("Siti A"), Some("{}"))]);
     }
@@ -311,7 +421,7 @@ mod tests {
         let phone = phone("+6281234567890");
         let error = unknown(&phone).to_string();
         assert!(error.contains("…90") && !error.contains("8123"), "{error}");
-        let recipient = NewRecipient { phone, name: Some("Siti".to_owned()), fields: Fields::new() };
+        let recipient = NewRecipient { name: Some("Siti".to_owned()), ..NewRecipient::new(phone) };
         assert_eq!(format!("{recipient:?}"), "NewRecipient { phone: PhoneNumber(…90), .. }");
     }
 }

@@ -11,12 +11,14 @@
 mod amounts;
 mod currencies;
 mod dates;
+mod folding;
 mod fractions;
 mod language;
 mod unwritable;
 
 pub use amounts::{money, number};
 pub use dates::{date, time};
+pub use folding::folded;
 pub use language::Language;
 pub use unwritable::Unwritable;
 

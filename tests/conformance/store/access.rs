@@ -1,7 +1,6 @@
 //! Who may do what, for whom, how much; and what is remembered of it.
 
 use kabar_domain::{
-    content::Fields,
     job::{Door, Job},
     schedule::Missed,
     scope::Scope,
@@ -223,7 +222,7 @@ async fn a_key_enqueues_as_many_messages_as_it_may(ledger: TestLedger) {
     enqueue(store, broadcast("free", 0..9)).await;
     // Reminders count by their offsets, groups by their members.
     ledger.clock().advance_ms(MINUTE_MS);
-    let member = |number| NewRecipient { phone: phone(number), name: None, fields: Fields::new() };
+    let member = |number| NewRecipient::new(phone(number));
     let members: Vec<NewRecipient> = (0..4).map(member).collect();
     store.import_recipients(TENANT, &members, Some("four")).await.unwrap();
     enqueue(&shop, with(broadcast("group", 0..0), json!({"audience": {"group": "four"}}))).await;

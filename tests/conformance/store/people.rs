@@ -11,6 +11,7 @@ on_both_ledgers!(
     recipients_are_listed_in_pages,
     imports_at_once_do_not_wait_for_each_other,
     a_group_is_made_by_its_first_members,
+    members_leave_and_a_group_is_replaced,
     a_person_blocks_and_unblocks,
     a_newer_inbound_message_lifts_a_closed_window,
     an_older_inbound_message_lifts_nothing,
@@ -19,14 +20,17 @@ on_both_ledgers!(
 
 fn row(number: u64, name: Option<&str>, package: Option<&str>) -> NewRecipient {
     let fields = package.map(|package| ("package".to_owned(), package.to_owned())).into_iter().collect();
-    NewRecipient { phone: phone(number), name: name.map(str::to_owned), fields }
+    NewRecipient { name: name.map(str::to_owned), fields, ..NewRecipient::new(phone(number)) }
 }
 
 async fn what_an_import_brings_overwrites_and_the_rest_stays(ledger: TestLedger) {
     let store = ledger.store();
-    let import = async |rows: &[NewRecipient]| store.import_recipients(TENANT, rows, None).await.unwrap();
-    assert_eq!(import(&[row(1, Some("Siti"), Some("Hemat")), row(2, None, None), row(1, None, None)]).await, 2);
-    assert_eq!(import(&[row(1, None, None), row(2, Some("Budi"), Some("VIP")), row(3, None, None)]).await, 1);
+    let import = async |rows: &[NewRecipient]| {
+        let imported = store.import_recipients(TENANT, rows, None).await.unwrap();
+        (imported.ids.len(), imported.new, imported.changed)
+    };
+    assert_eq!(import(&[row(1, Some("Siti"), Some("Hemat")), row(2, None, None), row(1, None, None)]).await, (2, 2, 0));
+    assert_eq!(import(&[row(1, None, None), row(2, Some("Budi"), Some("VIP")), row(3, None, None)]).await, (3, 1, 1));
     let known = async |number| store.recipient(TENANT, &phone(number)).await.unwrap();
     let (siti, budi) = (known(1).await, known(2).await);
     assert_eq!((siti.name.as_deref(), siti.fields["package"].as_str()), (Some("Siti"), "Hemat"));
@@ -86,6 +90,25 @@ async fn a_group_is_made_by_its_first_members(ledger: TestLedger) {
     let rest = store.recipients_in_group(umroh.id, members[1].0, 10).await.unwrap();
     assert_eq!(rest.iter().map(|one| one.phone.clone()).collect::<Vec<_>>(), [phone(2)]);
     assert!(matches!(store.group(TENANT, "none").await, Err(StoreError::NotFound { .. })));
+}
+
+async fn members_leave_and_a_group_is_replaced(ledger: TestLedger) {
+    let store = ledger.store();
+    let rows: Vec<_> = (0..5).map(|number| row(number, None, None)).collect();
+    let imported = store.import_recipients(TENANT, &rows, Some("umroh")).await.unwrap();
+    assert_eq!((imported.new, imported.changed, imported.joined), (5, 0, 5));
+    assert_eq!(store.leave_group(TENANT, "umroh", &[phone(0), phone(0), phone(99)]).await.unwrap(), 1);
+    assert_eq!(store.leave_group(TENANT, "umroh", &[phone(0)]).await.unwrap(), 0);
+    let again = store.import_recipients(TENANT, &rows[..2], Some("umroh")).await.unwrap();
+    assert_eq!((again.new, again.changed, again.joined), (0, 0, 1));
+    let stay = again.ids.into_iter().collect();
+    assert_eq!(store.keep_in_group(TENANT, "umroh", &stay).await.unwrap(), 3);
+    assert_eq!(store.keep_in_group(TENANT, "umroh", &stay).await.unwrap(), 0);
+    assert_eq!(store.group(TENANT, "umroh").await.unwrap().members, 2);
+    assert_eq!(store.recipients(TENANT, 0, 10).await.unwrap().len(), 5, "whoever left stays known");
+    let others = store.ensure_tenant("acme").await.unwrap();
+    assert!(matches!(store.leave_group(others, "umroh", &[phone(1)]).await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.keep_in_group(others, "umroh", &stay).await, Err(StoreError::NotFound { .. })));
 }
 
 async fn a_person_blocks_and_unblocks(ledger: TestLedger) {

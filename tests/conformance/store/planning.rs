@@ -7,6 +7,7 @@ use kabar_domain::{
     message::MessageState::{Cancelled, Queued, Skipped},
     sender::Channel,
     template::Template,
+    wish::Covers,
 };
 use kabar_store::NewRecipient;
 use kabar_tests::{LedgerKind, TestLedger, ledger::START_MS, on_both_ledgers};
@@ -79,7 +80,7 @@ async fn those_who_opted_out_are_skipped_by_marketing_alone(ledger: TestLedger) 
     let store = ledger.store();
     use kabar_domain::outcome::{Decision, Scope};
     courier.settle(&sending, outcome(Decision::OptedOut, Scope::Recipient)).await;
-    assert!(store.recipient(TENANT, &phone(0)).await.unwrap().opted_out_at.is_some());
+    assert_eq!(store.recipient(TENANT, &phone(0)).await.unwrap().opt_outs[0].covers, Covers::Marketing);
     let job_id = planned(store, broadcast("of-unknown-category", 0..2)).await;
     assert_eq!(states(store, job_id).await, [Skipped, Queued]);
     assert_eq!(reasons(store, job_id).await[0].as_deref(), Some("opted_out"));
@@ -167,7 +168,7 @@ async fn messages_of_a_disabled_template_are_skipped(ledger: TestLedger) {
 
 fn member(number: u64) -> NewRecipient {
     let fields = Fields::from([("package".to_owned(), format!("Package {number}"))]);
-    NewRecipient { phone: phone(number), name: Some(format!("Name {number}")), fields }
+    NewRecipient { name: Some(format!("Name {number}")), fields, ..NewRecipient::new(phone(number)) }
 }
 
 async fn a_group_is_its_members_when_the_job_came(ledger: TestLedger) {

@@ -355,7 +355,7 @@ async fn each_decision_about_a_failed_receipt_has_its_effect(ledger: TestLedger)
         let status = store.status(TENANT).await.unwrap().senders;
         assert_eq!(status.iter().find(|sender| sender.name == name).unwrap().state, sender_is, "{what}");
         let person = store.recipient(TENANT, &phone(to)).await.unwrap();
-        let effects = (!person.blocks.is_empty(), person.opted_out_at.is_some(), person.unreachable_at.is_some());
+        let effects = (!person.blocks.is_empty(), !person.opt_outs.is_empty(), person.unreachable_at.is_some());
         let expected = match (decision, scope) {
             (Decision::Blocked, _) => (true, false, false),
             (Decision::OptedOut, _) => (false, true, false),

@@ -103,14 +103,13 @@ async fn a_recipient_without_a_message_gets_one(ledger: TestLedger) {
 async fn a_member_of_a_group_without_a_message_gets_one(ledger: TestLedger) {
     let store = ledger.store();
     sender(store, rate(20)).await;
-    let people: Vec<NewRecipient> =
-        (0..4).map(|number| NewRecipient { phone: phone(number), name: None, fields: [].into() }).collect();
+    let people: Vec<NewRecipient> = (0..4).map(|number| NewRecipient::new(phone(number))).collect();
     store.import_recipients(TENANT, &people, Some("umroh")).await.unwrap();
     let value = with(broadcast("b", 0..0), json!({"audience": {"group": "umroh"}}));
     let job_id = planned(store, value).await;
     ledger.clock().advance_ms(1);
     // Who joins later is none of them.
-    let late = NewRecipient { phone: phone(9), name: None, fields: [].into() };
+    let late = NewRecipient::new(phone(9));
     store.import_recipients(TENANT, &[late], Some("umroh")).await.unwrap();
     // Not even where the clock by which they joined was behind.
     raw_change(&ledger, "update group_members set added_at = added_at - 5").await;

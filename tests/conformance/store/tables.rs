@@ -113,7 +113,7 @@ async fn sealed_contents_need_their_key(ledger: TestLedger) {
 async fn text_with_a_nul_is_taken(ledger: TestLedger) {
     let store = ledger.store();
     let fields = [("package".to_owned(), "He\0mat".to_owned())].into();
-    let odd = NewRecipient { phone: phone(1), name: Some("Si\0ti".to_owned()), fields };
+    let odd = NewRecipient { name: Some("Si\0ti".to_owned()), fields, ..NewRecipient::new(phone(1)) };
     store.import_recipients(TENANT, &[odd], Some("um\0roh")).await.unwrap();
     assert_eq!(store.recipient(TENANT, &phone(1)).await.unwrap().fields["package"], "He\u{fffd}mat");
     assert_eq!(store.groups(TENANT).await.unwrap()[0].name, "um\u{fffd}roh");

@@ -9,6 +9,7 @@ use kabar_tests::{
 use serde_json::Value;
 
 mod enqueueing;
+mod groups;
 mod metrics;
 mod mistakes;
 mod operating;

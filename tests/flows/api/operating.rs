@@ -171,10 +171,21 @@ async fn people_are_seen_blocked_and_unblocked(api: Api) {
     let problem = assert_problem(&api.get(&key, "/v1/recipients/nobody").await, 400, "invalid-parameter");
     assert_eq!((&problem["field"], &problem["value"]), (&json!("phone"), &json!("nobody")));
     assert_problem(&api.call("PUT", &block, &headers, r#"{"reason": 7}"#).await, 422, "invalid");
+    let opt_out = format!("{path}/opt-out");
+    let of_all = api.call("PUT", &opt_out, &headers, r#"{"covers": "all", "reason": "asked for it"}"#).await.json();
+    assert_eq!(of_all["opt_outs"][0]["covers"], "all", "{of_all}");
+    let both = api.call("PUT", &opt_out, &headers[..1], "").await.json();
+    assert_eq!(both["opt_outs"][1]["covers"], "marketing", "the body may be left out: {both}");
+    assert_eq!(api.call("DELETE", &opt_out, &headers, "").await.json()["opt_outs"], json!([]));
+    assert_problem(&api.call("PUT", &opt_out, &headers, r#"{"covers": "utility"}"#).await, 422, "invalid");
     // Numbers are in no log.
     assert!(!api.process.log().contains(phone(1).trim_start_matches('+')), "a number is in the log");
     let entries = api.get(&api.key(&[Scope::Admin]).await, "/v1/audit").await;
-    assert!(entries.body.contains("recipient.block") && !entries.body.contains(phone(1).trim_start_matches('+')));
+    assert!(
+        entries.body.contains("recipient.block")
+            && entries.body.contains("recipient.opt_in")
+            && !entries.body.contains(phone(1).trim_start_matches('+'))
+    );
 }
 
 async fn lists_are_given_a_page_at_a_time(api: Api) {

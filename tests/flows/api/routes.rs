@@ -30,7 +30,7 @@ pub(super) async fn routes(api: &Api) -> Vec<Route> {
             let scope = operation["security"][0]["key"][0].as_str().expect("it names a scope");
             routes.push(Route {
                 method: method.to_uppercase(),
-                path: path.replace("{id}", "thing").replace("{phone}", "%2B6281200000001"),
+                path: path.replace("{id}", "thing").replace("{name}", "thing").replace("{phone}", "%2B6281200000001"),
                 scope: scope.parse().expect("it is a scope"),
                 has_parameter: path.contains('{'),
                 needs_body: operation["requestBody"]["required"] == true,
@@ -101,6 +101,8 @@ pub(super) async fn finds_nothing_of_ours(api: &Api, stranger: &str) {
         assert_eq!(api.post(&key, "/v1/jobs", &job).await.status, 202);
     }
     store.block(DEFAULT_TENANT, &number(PHONE), Channel::Whatsapp, "x").await.expect("they are blocked");
+    let member = kabar_store::NewRecipient::new(number(PHONE));
+    store.import_recipients(DEFAULT_TENANT, &[member], Some("thing")).await.expect("there is a group");
     for mut route in routes(api).await {
         if route.path.starts_with("/v1/reminders/") {
             route.path = route.path.replace("thing", "due");
@@ -117,6 +119,8 @@ pub(super) async fn finds_nothing_of_ours(api: &Api, stranger: &str) {
             ("POST", "/v1/jobs" | "/v1/broadcasts:preview" | "/v1/schedules") => {
                 drop(assert_problem(&answer, 422, "invalid"))
             }
+            // A group of this name would be their own.
+            ("POST", "/v1/groups/thing/members") => drop(assert_problem(&answer, 422, "invalid")),
             ("POST", "/v1/broadcasts") => drop(assert_problem(&answer, 415, "unsupported-type")),
             (_, "/v1/audit") => assert_eq!(answer.json()["data"], json!([]), "{answer:?}"),
             // What the body lacks is told first.
@@ -138,6 +142,8 @@ pub(super) async fn finds_nothing_of_ours(api: &Api, stranger: &str) {
     // Nothing of ours has changed.
     let state = api.get(&key, "/v1/broadcasts/thing").await.json()["state"].clone();
     assert!(state != "paused" && state != "cancelled", "{state}");
+    let members = api.get(&key, "/v1/groups/thing/members").await.json();
+    assert_eq!(members["data"].as_array().map(Vec::len), Some(1), "{members}");
     let ours = api.get(&key, "/v1/recipients/%2B6281200000001").await.json();
     assert_eq!(ours["blocks"][0]["reason"], "x", "{ours}");
 }

@@ -1,7 +1,7 @@
-//! `kabar recipient`: the people that are known, with names, fields, blocks and consent.
+//! `kabar recipient`: the people that are known, with names, fields, consent, blocks and opt-outs.
 
 use clap::{Args, Subcommand};
-use kabar_domain::sender::Channel;
+use kabar_domain::{sender::Channel, wish::Covers};
 use kabar_store::{DEFAULT_TENANT, Recipient};
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use crate::views;
 
 mod import;
 
-/// The people that are known: names, fields, blocks and consent
+/// The people that are known: names, fields, consent, blocks and opt-outs
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kabar recipient import guests.csv --group umroh-2026-12-01
@@ -31,7 +31,7 @@ enum Command {
     /// The people that are known, in the order in which they came
     #[command(after_help = "Example:\n  kabar recipient list --limit 20")]
     List(PageArgs),
-    /// One person: fields, consent, and blocks with their reasons
+    /// One person: fields, consent, opt-outs, and blocks with their reasons
     #[command(after_help = "Example:\n  kabar recipient show +628123456789")]
     Show(Phone),
     /// Send nothing more to a person
@@ -46,6 +46,21 @@ enum Command {
     /// Lift a person's block; messages that it ended stay ended
     #[command(after_help = "Example:\n  kabar recipient unblock +628123456789")]
     Unblock(Phone),
+    /// Send a person no more marketing, or nothing any more; people do so themselves by a STOP word
+    #[command(after_help = "Example:\n  kabar recipient opt-out +628123456789 --reason 'asked for it by mail'")]
+    OptOut {
+        /// The person's number
+        phone: String,
+        /// Of every message, reminders and codes for logging in among them
+        #[arg(long)]
+        all: bool,
+        /// What said so, for whoever looks
+        #[arg(long, value_name = "TEXT", default_value = "a person on the command line")]
+        reason: String,
+    },
+    /// Take back what a person opted out of; messages that it ended stay ended
+    #[command(after_help = "Example:\n  kabar recipient opt-in +628123456789")]
+    OptIn(Phone),
 }
 
 /// A person.
@@ -80,6 +95,23 @@ pub(crate) async fn run(arguments: RecipientArgs, common: &Common) -> anyhow::Re
                 format!("{phone} {what} on whatsapp")
             })
         }
+        Command::OptOut { phone, all, reason } => {
+            let phone = ledger.phone("PHONE", &phone)?;
+            let (covers, of) = if all { (Covers::All, "everything") } else { (Covers::Marketing, "marketing") };
+            store.opt_out(DEFAULT_TENANT, &phone, Channel::Whatsapp, covers, &reason).await?;
+            let opted_out = json!({"phone": phone, "channel": Channel::Whatsapp, "opted_out": true, "covers": covers});
+            show(json, &opted_out, || format!("{phone} is opted out of {of} on whatsapp; what waited of it is skipped"))
+        }
+        Command::OptIn(Phone { phone }) => {
+            let phone = ledger.phone("PHONE", &phone)?;
+            let lifted =
+                store.opt_in(DEFAULT_TENANT, &phone, Channel::Whatsapp, "a person on the command line").await?;
+            let opted_in = json!({"phone": phone, "channel": Channel::Whatsapp, "opted_out": false, "lifted": lifted});
+            show(json, &opted_in, || {
+                let what = if lifted { "is opted in again" } else { "was not opted out" };
+                format!("{phone} {what} on whatsapp")
+            })
+        }
     }
 }
 
@@ -105,11 +137,29 @@ fn facts(recipient: &Recipient) -> String {
     for (field, value) in &recipient.fields {
         table.fact(&format!("field {field}"), value);
     }
+    if let Some(zone) = recipient.timezone {
+        table.fact("time zone", zone.name());
+    }
+    if let Some(consent) = &recipient.consent {
+        table.fact("consent", format!("since {} ({})", time(consent.at), consent.source));
+    }
     table.fact("known since", time(recipient.created_at));
     table.fact("last wrote to us", recipient.last_inbound_at.map_or_else(|| "never".to_owned(), time));
-    if let Some(at) = recipient.opted_out_at {
-        let by = or_dash(recipient.opted_out_by.as_deref());
-        table.fact("marketing", format!("declined since {} ({by})", time(at)));
+    if recipient.opt_outs.is_empty() {
+        table.fact("opted out", "no");
+    }
+    for opt_out in &recipient.opt_outs {
+        let of = match opt_out.covers {
+            Covers::All => "everything",
+            Covers::Marketing => "marketing",
+        };
+        table.fact("opted out", format!("of {of} on {}", opt_out.channel));
+        table.fact("  at", time(opt_out.said_at));
+        table.fact("  by", &opt_out.source);
+        table.fact(
+            "  lifted by",
+            format!("a START word from the person, or `kabar recipient opt-in {}`", recipient.phone),
+        );
     }
     if let Some(at) = recipient.unreachable_at {
         table.fact("unreachable", format!("the provider said so at {}", time(at)));

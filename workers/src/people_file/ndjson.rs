@@ -8,7 +8,7 @@ use std::{
 use anyhow::bail;
 use kabar_domain::{content::Fields, job::AudienceMember, phone::DefaultRegion};
 
-use super::{BadRow, MAX_ROW_BYTES, RecipientRow, Row, row};
+use super::{BadRow, Details, MAX_ROW_BYTES, RecipientRow, Row, row};
 
 /// The rows of an NDJSON file.
 pub(super) struct NdjsonRows {
@@ -71,5 +71,6 @@ fn recipient(text: &[u8], line: u64, region: Option<DefaultRegion>) -> Result<Re
     }
     let name = member.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
     name.map_or(Ok(()), |name| row::check_value("name", name))?;
-    Ok(RecipientRow { line, phone: member.to, assigned, name: name.map(str::to_owned), fields })
+    let (name, details) = (name.map(str::to_owned), Details::default());
+    Ok(RecipientRow { line, phone: member.to, assigned, name, fields, details })
 }

@@ -6,7 +6,7 @@ use kabar_domain::{
     phone::{DefaultRegion, PhoneNumber},
 };
 
-use super::{BadRow, RecipientRow, Row, columns::Columns};
+use super::{BadRow, Details, RecipientRow, Row, columns::Columns};
 
 /// The longest value of a field, in characters. No message can carry more.
 const MAX_VALUE_CHARS: usize = 4_096;
@@ -63,7 +63,8 @@ fn recipient(
         }
     }
     let name = columns.name().map(|column| cells[column]).filter(|name| !name.is_empty()).map(str::to_owned);
-    Ok(RecipientRow { line, phone: parsed.number, assigned: parsed.assigned, name, fields })
+    let details = Details::default();
+    Ok(RecipientRow { line, phone: parsed.number, assigned: parsed.assigned, name, fields, details })
 }
 
 /// Refuses a value that no message can carry.

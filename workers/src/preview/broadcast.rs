@@ -10,6 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use kabar_domain::{
+    category::Category,
     content::{Content, Fields},
     job::{Audience, BroadcastJob},
     message::SkipReason,
@@ -41,16 +42,24 @@ pub struct BroadcastPreview {
     pub repeated: u64,
     /// Those who may not be sent to.
     pub blocked: u64,
-    /// Those who declined marketing messages.
+    /// Those who opted out of such messages.
     pub opted_out: u64,
+    /// Those whose consent to marketing is needed and not known.
+    pub no_consent: u64,
     /// Those without a value that the content takes.
     pub missing_parameter: u64,
     /// How many lack which value.
     pub missing: BTreeMap<String, u64>,
     /// Those with a value that is none of its kind, or too long.
     pub invalid_parameter: u64,
+    /// Those who get as many such messages as the frequency cap allows.
+    pub frequency_cap: u64,
+    /// Those for whom it expires before their quiet hours end.
+    pub expired_in_quiet_hours: u64,
     /// Who would be sent to.
     pub to_send: u64,
+    /// How many of them only once their quiet hours end.
+    pub after_quiet_hours: u64,
     /// The first of those who are left out for a value.
     pub left_out: Vec<LeftOut>,
     /// What the first of those who would be sent to would read.
@@ -115,8 +124,12 @@ pub struct BroadcastPreviewer<'a> {
     broadcast: &'a BroadcastJob,
     sender: Sender,
     template: Option<Template>,
-    /// Those who declined marketing messages are left out.
-    marketing: bool,
+    /// Those who opted out of this are left out.
+    category: Category,
+    /// When it is due but for quiet hours.
+    due: DateTime<Utc>,
+    /// When the first and the last of those who would be sent to may be.
+    dues: Option<(DateTime<Utc>, DateTime<Utc>)>,
     preview: BroadcastPreview,
 }
 
@@ -180,10 +193,14 @@ impl<'a> BroadcastPreviewer<'a> {
             repeated: 0,
             blocked: 0,
             opted_out: 0,
+            no_consent: 0,
             missing_parameter: 0,
             missing: BTreeMap::new(),
             invalid_parameter: 0,
+            frequency_cap: 0,
+            expired_in_quiet_hours: 0,
             to_send: 0,
+            after_quiet_hours: 0,
             left_out: Vec::new(),
             examples: Vec::new(),
             rate: sender.rate,
@@ -193,9 +210,10 @@ impl<'a> BroadcastPreviewer<'a> {
             expires_at: broadcast.expires_at,
             fits: None,
         };
-        // As the planner decides it.
-        let marketing = template.as_ref().is_none_or(|template| matches!(template.category.as_str(), "" | "MARKETING"));
-        Ok(Self { store, tenant, broadcast, sender, template, marketing, preview })
+        let category = Category::of(&broadcast.content, template.as_ref(), true);
+        let now = DateTime::from_timestamp_millis(store.now_ms()).unwrap_or_default();
+        let due = broadcast.send_at.map_or(now, |at| at.max(now));
+        Ok(Self { store, tenant, broadcast, sender, template, category, due, dues: None, preview })
     }
 
     /// Looks at these people, each of whom comes once, and empties the list; at most [`CHUNK`] at a time.
@@ -205,15 +223,25 @@ impl<'a> BroadcastPreviewer<'a> {
     pub async fn look_at(&mut self, people: &mut Vec<Person>) -> StoreResult<()> {
         let phones: Vec<PhoneNumber> = people.iter().map(|person| person.phone.clone()).collect();
         let known = self.store.recipients_by_phone(self.tenant, &phones).await?;
+        let counted = self.counted(&known).await?;
         let known: HashMap<&str, &Recipient> = known.iter().map(|known| (known.phone.as_str(), known)).collect();
         for mut person in people.drain(..) {
             let known = known.get(person.phone.as_str()).copied();
             if let Some(name) = known.and_then(|known| known.name.clone()) {
                 person.fields.entry("name".to_owned()).or_insert(name);
             }
-            self.count(known, person);
+            self.count(known, person, &counted);
         }
         Ok(())
+    }
+
+    /// When these people get messages that count against the frequency cap; of nobody where there is none.
+    async fn counted(&self, known: &[Recipient]) -> StoreResult<HashMap<i64, Vec<i64>>> {
+        if !self.store.rules().frequency_caps.contains_key(&self.category) {
+            return Ok(HashMap::new());
+        }
+        let ids: Vec<i64> = known.iter().map(|known| known.id).collect();
+        self.store.counted_messages(&ids, self.category).await
     }
 
     async fn look_at_group(&mut self, group: &str) -> StoreResult<()> {
@@ -223,18 +251,19 @@ impl<'a> BroadcastPreviewer<'a> {
             let members = self.store.recipients_in_group(group.id, after, CHUNK as u32).await?;
             let Some(last) = members.last() else { return Ok(()) };
             after = last.id;
+            let counted = self.counted(&members).await?;
             for member in &members {
                 let mut fields = member.fields.clone();
                 if let Some(name) = &member.name {
                     fields.entry("name".to_owned()).or_insert_with(|| name.clone());
                 }
-                self.count(Some(member), Person { row: None, phone: member.phone.clone(), fields });
+                self.count(Some(member), Person { row: None, phone: member.phone.clone(), fields }, &counted);
             }
         }
     }
 
     /// Counts one person, by the first reason to leave them out, in the planner's order.
-    fn count(&mut self, known: Option<&Recipient>, person: Person) {
+    fn count(&mut self, known: Option<&Recipient>, person: Person, counted: &HashMap<i64, Vec<i64>>) {
         let channel = self.sender.provider.channel().as_str();
         let (preview, content) = (&mut self.preview, &self.broadcast.content);
         preview.audience += 1;
@@ -242,12 +271,32 @@ impl<'a> BroadcastPreviewer<'a> {
             preview.blocked += 1;
             return;
         }
-        if self.marketing && known.is_some_and(|known| known.opted_out_at.is_some()) {
+        if known.is_some_and(|known| known.declines(channel, self.category)) {
             preview.opted_out += 1;
             return;
         }
+        let rules = self.store.rules();
+        if rules.needs_consent(self.category) && known.is_none_or(|known| known.consent.is_none()) {
+            preview.no_consent += 1;
+            return;
+        }
         let Err(reason) = content.suits(&person.fields) else {
+            let zone = || rules.zone_of(known.and_then(|known| known.timezone), &person.phone);
+            let hours = rules.quiet_hours(self.category, false);
+            let due = hours.map_or(self.due, |hours| hours.daytime(self.due, zone()).due);
+            let others = known.and_then(|known| counted.get(&known.id)).map_or(&[][..], Vec::as_slice);
+            let cap = rules.frequency_caps.get(&self.category);
+            if cap.is_some_and(|cap| !cap.allows(others, due.timestamp_millis())) {
+                preview.frequency_cap += 1;
+                return;
+            }
+            if due > self.due && preview.expires_at.is_some_and(|expires| expires <= due) {
+                preview.expired_in_quiet_hours += 1;
+                return;
+            }
+            self.dues = Some(self.dues.map_or((due, due), |(first, last)| (first.min(due), last.max(due))));
             preview.to_send += 1;
+            preview.after_quiet_hours += u64::from(due > self.due);
             if preview.examples.len() < MOST_EXAMPLES
                 && let Some(text) = text(content, self.template.as_ref(), &person.fields)
             {
@@ -279,14 +328,18 @@ impl<'a> BroadcastPreviewer<'a> {
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn finish(self, margin: Duration) -> StoreResult<BroadcastPreview> {
-        let Self { store, broadcast, sender, mut preview, .. } = self;
+        let Self { store, broadcast, sender, dues, mut preview, .. } = self;
         let takes = duration(preview.to_send, sender.rate, margin);
         preview.duration_seconds = takes.map(|takes| takes.as_secs() + u64::from(takes.subsec_nanos() > 0));
-        let not_before = broadcast.send_at.map_or(0, |at| at.timestamp_millis());
+        let first = dues.map(|(first, _)| first).or(broadcast.send_at);
+        let not_before = first.map_or(0, |at| at.timestamp_millis());
         let forecast = store.forecast(sender.id, broadcast.priority, preview.to_send, not_before).await?;
         let Forecast { ahead, ends_at } = forecast;
         preview.ahead = ahead;
-        preview.ends_at = ends_at.and_then(DateTime::from_timestamp_millis);
+        // Where quiet hours end at several times, the last to be sent to may be alone then.
+        let last = dues.map(|(_, last)| last);
+        preview.ends_at =
+            ends_at.and_then(DateTime::from_timestamp_millis).map(|ends| last.map_or(ends, |last| ends.max(last)));
         preview.fits = preview.ends_at.zip(preview.expires_at).map(|(ends, expires)| ends < expires);
         Ok(preview)
     }

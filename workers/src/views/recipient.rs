@@ -18,12 +18,14 @@ pub(crate) struct Recipient {
     name: Option<String>,
     /// Values by field name, for the placeholders of broadcasts.
     fields: BTreeMap<String, String>,
+    /// Where the person is, where it is known; else their number's country decides.
+    timezone: Option<String>,
+    /// That the person agrees to marketing, where it is known.
+    consent: Option<Consent>,
     /// The channels on which the person may not be sent to.
     blocks: Vec<Block>,
-    /// Since when the person wants no marketing messages.
-    opted_out_at: Option<Timestamp>,
-    /// What said so.
-    opted_out_by: Option<String>,
+    /// What the person wants no more.
+    opt_outs: Vec<OptOut>,
     /// When a provider last said that the number cannot be reached.
     unreachable_at: Option<Timestamp>,
     /// When the person last wrote to us.
@@ -49,6 +51,45 @@ struct Block {
     lifted_by: String,
 }
 
+/// That a person agrees to marketing.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct Consent {
+    /// Where they said so.
+    source: String,
+    /// When.
+    at: Timestamp,
+}
+
+impl From<&kabar_store::Consent> for Consent {
+    fn from(consent: &kabar_store::Consent) -> Self {
+        Self { source: consent.source.clone(), at: Timestamp(consent.at) }
+    }
+}
+
+/// A person wants no more messages on a channel.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct OptOut {
+    /// Such as `whatsapp`.
+    channel: String,
+    /// Of which messages: `marketing` or `all`.
+    covers: &'static str,
+    /// What said so: their message, a provider, a person.
+    source: String,
+    /// When it was said.
+    said_at: Timestamp,
+}
+
+impl From<&kabar_store::OptOut> for OptOut {
+    fn from(opt_out: &kabar_store::OptOut) -> Self {
+        Self {
+            channel: opt_out.channel.clone(),
+            covers: opt_out.covers.as_str(),
+            source: opt_out.source.clone(),
+            said_at: Timestamp(opt_out.said_at),
+        }
+    }
+}
+
 impl From<&kabar_store::Recipient> for Recipient {
     fn from(recipient: &kabar_store::Recipient) -> Self {
         let block = |block: &kabar_store::Block| Block {
@@ -63,9 +104,10 @@ impl From<&kabar_store::Recipient> for Recipient {
             phone: recipient.phone.to_string(),
             name: recipient.name.clone(),
             fields: recipient.fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            timezone: recipient.timezone.map(|zone| zone.name().to_owned()),
+            consent: recipient.consent.as_ref().map(Consent::from),
             blocks: recipient.blocks.iter().map(block).collect(),
-            opted_out_at: recipient.opted_out_at.map(Timestamp),
-            opted_out_by: recipient.opted_out_by.clone(),
+            opt_outs: recipient.opt_outs.iter().map(OptOut::from).collect(),
             unreachable_at: recipient.unreachable_at.map(Timestamp),
             last_inbound_at: recipient.last_inbound_at.map(Timestamp),
             created_at: Timestamp(recipient.created_at),

@@ -1,6 +1,11 @@
 //! What is read from where, and which layer wins.
 
-use kabar_domain::outcome::{Decision, Scope};
+use kabar_domain::{
+    category::Category,
+    outcome::{Decision, Scope},
+    people_rules::PeopleRules,
+    wish::{Covers, Wish},
+};
 
 use super::*;
 
@@ -121,6 +126,36 @@ fn strict_templates_is_known_by_all_its_names() {
     ] {
         assert!(Settings::load(&sources).unwrap().templates.strict);
     }
+}
+
+#[test]
+fn words_of_wishes_may_be_a_list_and_are_taken_whole() {
+    let file = file("[people]\nstop_words = [\"Genug!\"]\nstop_words_cover = \"all\"\n");
+    for sources in
+        [from_file(file.path()), from_overrides(&[("people.stop_words", "GENUG"), ("people.stop_words_cover", "all")])]
+    {
+        let words = Settings::load(&sources).unwrap().people.wish_words;
+        assert_eq!(words.wish("genug"), Some(Wish::Stop(Covers::All)));
+        assert_eq!(words.wish("STOP"), None);
+        assert_eq!(words.wish("mulai"), Some(Wish::Start(Covers::All)));
+    }
+    let shipped = Settings::load(&Sources::default()).unwrap().people.wish_words;
+    assert_eq!(shipped.wish("Berhenti."), Some(Wish::Stop(Covers::Marketing)));
+}
+
+#[test]
+fn rules_about_people_are_by_category_and_off_by_default() {
+    let rules = Settings::load(&Sources::default()).unwrap().people.rules;
+    assert_eq!(rules, PeopleRules::default());
+    let set = [
+        ("quiet_hours.marketing", "21:00-08:00"),
+        ("frequency_caps.marketing", "3/7d"),
+        ("people.default_timezone", "Asia/Jakarta"),
+    ];
+    let rules = Settings::load(&from_overrides(&set)).unwrap().people.rules;
+    assert_eq!(rules.quiet_hours[&Category::Marketing].to_string(), "21:00-08:00");
+    assert_eq!(rules.frequency_caps[&Category::Marketing].to_string(), "3/7d");
+    assert_eq!((rules.quiet_hours.len(), rules.default_timezone), (1, chrono_tz::Asia::Jakarta));
 }
 
 #[test]

@@ -53,6 +53,10 @@ fn each_kind_refuses_what_it_is_not() {
         ("doubt.grace", "10"),
         ("people.default_region", "Indonesia"),
         ("people.default_timezone", "WIB"),
+        ("people.stop_words", "STOP, !!"),
+        ("people.stop_words_cover", "everything"),
+        ("quiet_hours.marketing", "21:00"),
+        ("frequency_caps.utility", "3 a week"),
         ("templates.strict", "yes"),
         ("whatsapp.phone_number_id", "+62 811"),
         ("whatsapp.access_token", "two\nlines"),
@@ -77,7 +81,7 @@ fn unknown_settings_are_named_with_the_nearest() {
     );
     assert!(file_errors("[telegram]\n").ends_with(
         "known are ledger, queue, gateway, jwt, pace, courier, dispatcher, fleet, \
-        doubt, repair, people, templates, whatsapp, log, errors"
+        doubt, repair, people, quiet_hours, frequency_caps, templates, whatsapp, log, errors"
     ));
     assert_eq!(file_errors("listen = \"x\"\n"), "listen (FILE:1): unknown; did you mean gateway.listen?");
     assert_eq!(
@@ -130,6 +134,8 @@ fn contradictions_are_named_with_all_their_settings() {
     );
     assert!(errors(&from_overrides(&[("courier.park_first", "6m")])).contains("courier.park_most"));
     assert!(errors(&from_overrides(&[("courier.connect_timeout", "31s")])).contains("courier.request_timeout"));
+    let words = [("people.stop_words", "STOP, Mulai"), ("people.start_words", "MULAI!")];
+    assert!(errors(&from_overrides(&words)).contains("\"MULAI!\" says both to stop and to start"));
 }
 
 #[test]

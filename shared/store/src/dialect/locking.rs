@@ -37,6 +37,8 @@ from (
     and not exists (select 1 from messages other
       where other.sender_id = $1 and other.recipient_id = ranked.recipient_id and other.state = 'sending')
     and not exists (select 1 from blocks where blocks.recipient_id = ranked.recipient_id and blocks.channel = $8)
+    and not exists (select 1 from wishes where wishes.recipient_id = ranked.recipient_id and wishes.channel = $8
+      and wishes.wanted = 0 and wishes.covers in ('all', (select category from jobs where jobs.id = ranked.job_id)))
     and exists (select 1 from jobs where jobs.id = ranked.job_id and jobs.control = 'running') then 1 else 0 end as free
   from (
     select place, job_id, recipient_id, expires_at, row_number() over (partition by recipient_id order by due_at, id) as turn
@@ -60,7 +62,7 @@ returning id, job_id, recipient_id, lane, (select phone from recipients where re
 }
 
 /// Claims as [`CLAIM_LANE`] does, and starts what may be: of each recipient the first, unless another message to them is
-/// being sent, they were blocked on channel `$8`, or the job was stopped meanwhile. For senders without a pace, which have
+/// being sent, they were blocked on channel `$8` or opted out, or the job was stopped meanwhile. For senders without a pace, which have
 /// no slot to wait for: one step instead of two. Postgres goes straight to the rows that it has locked.
 pub(crate) const CLAIM_AND_START_LANE: Sql =
     Sql { sqlite: claim_and_start!("id", ""), postgres: claim_and_start!("ctid", " for update skip locked") };
@@ -101,6 +103,9 @@ where id in (select cast(value as bigint) from json_each($1)) order by id",
 /// A budget: how many people it allows, how many it reached, and up to whom their places are promised.
 pub(crate) const LOCK_BUDGET: Sql =
     picking!("select people_per_day, people, promised_at from budgets where id = $1", " for update", "");
+
+/// Tenant `$1`, whose planners take turns while each looks for what it counts.
+pub(crate) const LOCK_TENANT: Sql = picking!("select id from tenants where id = $1", " for no key update", "");
 
 /// The pace of the senders with ids in `$1`, in the order of ids.
 pub(crate) const LOCK_PACE: Sql = picking!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat};
 use kabar_domain::{job::OnDoubt, message::MessageState, pace::spacing_us};
 
-use crate::broadcasts::MARGIN;
+use crate::{broadcasts::MARGIN, plan::QUIET_HOURS};
 
 /// What stands before a waiting message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +101,16 @@ fn queued_because(facts: &Facts<'_>) -> Option<String> {
     if let Some(Pause { template, until }) = &facts.template {
         return Some(format!("template {template} is paused until {}", time(*until)));
     }
+    if facts.due_at > facts.now && facts.reason == Some(QUIET_HOURS) {
+        let until = time(facts.due_at);
+        return Some(match facts.expires_at {
+            Some(expires) if expires <= facts.due_at => format!(
+                "quiet hours of the person until {until}, and its time runs out before, at {}: it will not be sent",
+                time(expires)
+            ),
+            _ => format!("quiet hours of the person until {until}"),
+        });
+    }
     if facts.due_at > facts.now {
         let again =
             if facts.attempts > 0 { "it was tried before and is to be tried again" } else { "it is not due before" };
@@ -185,6 +195,7 @@ pub(super) fn next_step(facts: &Facts<'_>) -> String {
     let alive = facts.holder.is_some_and(|(_, until)| until > facts.now);
     match facts.state {
         MessageState::Queued => match facts.expires_at {
+            Some(until) if until <= facts.due_at => format!("its time runs out at {}; it ends as expired", time(until)),
             Some(until) => format!("a courier sends it once nothing is in its way, before {}", time(until)),
             None => "a courier sends it once nothing is in its way".to_owned(),
         },
@@ -303,13 +314,15 @@ mod tests {
             because(&parked),
             "sender default is parked until 2001-09-09T01:46:40Z (throttled); it goes on by itself"
         );
-        let later = Facts { due_at: LATER, reason: Some("quiet hours"), ..queued.clone() };
-        assert_eq!(because(&later), "it is not due before 2001-09-09T01:46:40Z (quiet hours)");
+        let quiet = Facts { due_at: LATER, reason: Some(QUIET_HOURS), expires_at: Some(LATER + 1), ..queued.clone() };
+        assert_eq!(because(&quiet), "quiet hours of the person until 2001-09-09T01:46:40Z");
+        let too_late = Facts { expires_at: Some(LATER), ..quiet };
+        assert!(because(&too_late).ends_with("at 2001-09-09T01:46:40Z: it will not be sent"));
+        assert_eq!(next_step(&too_late), "its time runs out at 2001-09-09T01:46:40Z; it ends as expired");
+        let later = Facts { due_at: LATER, reason: Some("as asked"), ..queued.clone() };
+        assert_eq!(because(&later), "it is not due before 2001-09-09T01:46:40Z (as asked)");
         let again = Facts { attempts: 1, ..later };
-        assert_eq!(
-            because(&again),
-            "it was tried before and is to be tried again at 2001-09-09T01:46:40Z (quiet hours)"
-        );
+        assert_eq!(because(&again), "it was tried before and is to be tried again at 2001-09-09T01:46:40Z (as asked)");
         let pause = Pause { template: "t".to_owned(), until: LATER };
         assert_eq!(
             because(&Facts { template: Some(pause), ..queued }),

@@ -67,7 +67,7 @@ pub(super) fn print(preview: &BroadcastPreview, survey: Option<&Survey>, json: b
         table.fact("bad rows", number(survey.bad));
     }
     table.fact("blocked", number(preview.blocked));
-    table.fact("declined marketing", number(preview.opted_out));
+    table.fact("opted out", number(preview.opted_out));
     let missing: Vec<String> =
         preview.missing.iter().map(|(field, count)| format!("{{{field}}} {}", number(*count))).collect();
     let missing = if missing.is_empty() { String::new() } else { format!(" ({})", missing.join(", ")) };
@@ -75,7 +75,19 @@ pub(super) fn print(preview: &BroadcastPreview, survey: Option<&Survey>, json: b
     if preview.invalid_parameter > 0 {
         table.fact("unusable value", number(preview.invalid_parameter));
     }
+    for (what, count) in [
+        ("no consent", preview.no_consent),
+        ("over the cap", preview.frequency_cap),
+        ("expires at night", preview.expired_in_quiet_hours),
+    ] {
+        if count > 0 {
+            table.fact(what, number(count));
+        }
+    }
     table.fact("would be sent to", number(preview.to_send));
+    if preview.after_quiet_hours > 0 {
+        table.fact("  after quiet hours", number(preview.after_quiet_hours));
+    }
     let takes = preview.duration_seconds.map(|seconds| length(Duration::from_secs(seconds)));
     let takes = takes.unwrap_or_else(|| "as long as the provider takes".to_owned());
     table.fact("would take", format!("{takes} at a rate of {}", rate(preview.rate)));

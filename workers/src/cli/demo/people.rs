@@ -50,7 +50,7 @@ pub(super) fn member(index: u32) -> Result<NewRecipient, InvalidNumber> {
     };
     let package = PACKAGES[index as usize % PACKAGES.len()];
     let fields = Fields::from([("package".to_owned(), package.to_owned())]);
-    Ok(NewRecipient { phone: PhoneNumber::from_e164(phone)?, name: Some(name), fields })
+    Ok(NewRecipient { name: Some(name), fields, ..NewRecipient::new(PhoneNumber::from_e164(phone)?) })
 }
 
 /// The number of the person who was blocked before the demo began; none in a group that is too small to have one.

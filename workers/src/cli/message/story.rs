@@ -140,12 +140,18 @@ fn outcome_words(outcome: &str) -> &str {
 fn reason_words(reason: &str) -> &str {
     match reason {
         "recipient_blocked" => "the person is blocked; `kabar recipient show` says why",
-        "opted_out" => "the person wants no marketing",
+        "opted_out" => "the person opted out; `kabar recipient show` says of what",
         "missing_parameter" => "a value that the content needs is missing for this person",
         "invalid_parameter" => {
             "a value of this person is no date, time, number or amount as the content needs, or too long"
         }
         "template_disabled" => "the template cannot be used any more",
+        "no_consent" => {
+            "it is marketing, and nothing says that the person agreed to it (people.marketing_needs_consent)"
+        }
+        "frequency_cap" => "the person gets as many such messages as the frequency cap allows",
+        "quiet_hours" => "it was put off until the end of the person's quiet hours",
+        "expired_in_quiet_hours" => "its time ran out before the person's quiet hours ended",
         "broadcast_cancelled" => "its broadcast was cancelled",
         "cancelled" => "its job was cancelled",
         "paid" => "it was paid",

@@ -16,15 +16,15 @@ use super::{
     problem::{Kind, Problem},
 };
 
-/// The one parameter of a path.
-pub(super) struct Path(pub(super) String);
+/// The parameters of a path; most have one.
+pub(super) struct Path<T = String>(pub(super) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for Path {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match axum::extract::Path::<String>::from_request_parts(parts, state).await {
-            Ok(axum::extract::Path(text)) => Ok(Self(text)),
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(parameters)) => Ok(Self(parameters)),
             Err(error) => Err(Problem::new(Kind::InvalidParameter, error.body_text())),
         }
     }

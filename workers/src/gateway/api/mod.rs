@@ -9,12 +9,14 @@ mod broadcasts;
 mod catalogue;
 mod cors;
 mod document;
+mod groups;
 mod input;
 mod jobs;
 mod messages;
 mod observe;
 mod overview;
 mod page;
+mod person;
 mod problem;
 mod recipients;
 mod reminders;
@@ -63,6 +65,7 @@ fn routes(
         .routes(routes!(catalogue::senders))
         .routes(routes!(catalogue::templates))
         .routes(routes!(catalogue::groups))
+        .routes(routes!(groups::members))
         .routes(routes!(schedules::list))
         .routes(routes!(schedules::show))
         .routes(routes!(overview::stats));
@@ -74,7 +77,12 @@ fn routes(
         .routes(routes!(schedules::pause))
         .routes(routes!(schedules::resume))
         .routes(routes!(schedules::remove))
-        .routes(routes!(recipients::block, recipients::unblock));
+        .routes(routes!(recipients::put))
+        .routes(routes!(recipients::block, recipients::unblock))
+        .routes(routes!(recipients::opt_out, recipients::opt_in))
+        .routes(routes!(groups::join))
+        .routes(routes!(groups::replace).layer(DefaultBodyLimit::disable()))
+        .routes(routes!(groups::leave));
     let admin = OpenApiRouter::new().routes(routes!(overview::audit));
     OpenApiRouter::new()
         .merge(guarded(Scope::Enqueue, enqueue))

@@ -43,7 +43,7 @@ use crate::{
 const MOST_JOB_BYTES: usize = 1 << 20;
 
 /// The most bad rows, and the most repeats, that an answer lists.
-const MOST_LISTED: usize = 1_000;
+pub(super) const MOST_LISTED: usize = 1_000;
 
 /// A broadcast and the file of its people.
 #[derive(ToSchema)]
@@ -106,7 +106,7 @@ pub(super) async fn start(
     Ok((StatusCode::ACCEPTED, Json(Uploaded { id: broadcast.id.to_string(), file: FileReport::from(&survey) })))
 }
 
-async fn form(request: Request) -> Result<Multipart, Problem> {
+pub(super) async fn form(request: Request) -> Result<Multipart, Problem> {
     let said = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !said.to_ascii_lowercase().starts_with("multipart/form-data") {
         let fix = "send a form of two parts, `job` and `file`, as `curl -F job=@job.json -F file=@people.csv` does";
@@ -148,7 +148,7 @@ async fn read_job(mut part: Field<'_>) -> Result<Map<String, Value>, Problem> {
 }
 
 /// The file, on disk until it is dropped.
-async fn keep(mut part: Field<'_>, limit: u64) -> Result<NamedTempFile, Problem> {
+pub(super) async fn keep(mut part: Field<'_>, limit: u64) -> Result<NamedTempFile, Problem> {
     let kept = NamedTempFile::new().map_err(no_room)?;
     let mut file = tokio::fs::File::from_std(kept.reopen().map_err(no_room)?);
     let mut bytes = 0;
@@ -211,11 +211,11 @@ fn refused(error: LoadError) -> Problem {
     }
 }
 
-fn broken(error: MultipartError) -> Problem {
+pub(super) fn broken(error: MultipartError) -> Problem {
     Problem::new(Kind::Malformed, format!("the form cannot be read: {}", error.body_text()))
 }
 
-fn no_room(error: std::io::Error) -> Problem {
+pub(super) fn no_room(error: std::io::Error) -> Problem {
     tracing::error!(error = &error as &dyn std::error::Error, "an upload could not be kept or read");
     Problem::new(Kind::Internal, "the upload could not be kept; the log says why, under the id of this request")
 }

@@ -137,7 +137,7 @@ fn message(change: &Change<'_>, sender: &str, piece: &RawValue) -> Report {
 }
 
 /// Digits, which come without the `+` of their E.164 form.
-fn number(digits: &str) -> Option<PhoneNumber> {
+pub(super) fn number(digits: &str) -> Option<PhoneNumber> {
     PhoneNumber::from_e164(format!("+{}", digits.trim_start_matches('+'))).ok()
 }
 

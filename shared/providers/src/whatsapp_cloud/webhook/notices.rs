@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use kabar_domain::report::{AccountBudget, Report, TemplateChange};
+use chrono::DateTime;
+use kabar_domain::{
+    report::{AccountBudget, PersonsWish, Report, TemplateChange},
+    wish::{Covers, Wish},
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    envelope::{Change, parse, text},
-    messages::word,
+    envelope::{Change, parse, text, time},
+    messages::{number, word},
     notice, unreadable,
 };
 use crate::mask::mask;
@@ -36,9 +40,13 @@ struct Preferences<'a> {
 #[derive(Deserialize)]
 struct Preference<'a> {
     #[serde(borrow, default)]
+    wa_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     category: Option<&'a RawValue>,
     #[serde(borrow, default)]
     value: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    timestamp: Option<&'a RawValue>,
 }
 
 /// The fields that a notice shows, with those within them: a list of what is known to hold no personal data, as
@@ -117,17 +125,40 @@ fn preferences(change: &Change<'_>, reports: &mut Vec<Report>) {
     let Some(value) = parse::<Preferences<'_>>(change.value) else {
         return reports.push(unreadable(&change.account, "a change of preferences"));
     };
+    let sender = change.phone_number_id();
     for piece in value.user_preferences {
-        let preference = parse::<Preference<'_>>(piece);
-        let shown = |piece: Option<&RawValue>| word(&text(piece).unwrap_or_default());
-        reports.push(match preference {
-            Some(preference) => {
+        let Some(preference) = parse::<Preference<'_>>(piece) else {
+            reports.push(unreadable(&change.account, "a preference"));
+            continue;
+        };
+        reports.push(match wish(change, sender.as_deref(), &preference) {
+            Some(wish) => Report::Wish(wish),
+            None => {
+                let shown = |piece: Option<&RawValue>| word(&text(piece).unwrap_or_default());
                 let detail = format!("{} of {}", shown(preference.value), shown(preference.category));
                 notice(&change.account, "user_preferences", detail)
             }
-            None => unreadable(&change.account, "a preference"),
         });
     }
+}
+
+/// What a person chose in the settings of the chat; none where it says something that is not known, or not of whom.
+fn wish(change: &Change<'_>, sender: Option<&str>, preference: &Preference<'_>) -> Option<PersonsWish> {
+    let covers = match text(preference.category)?.as_str() {
+        "marketing_messages" => Covers::Marketing,
+        _ => return None,
+    };
+    Some(PersonsWish {
+        sender_address: sender?.to_owned(),
+        from: number(&text(preference.wa_id)?)?,
+        wish: match text(preference.value)?.as_str() {
+            "stop" => Wish::Stop(covers),
+            "resume" => Wish::Start(covers),
+            _ => return None,
+        },
+        source: "their settings on WhatsApp",
+        at: time(preference.timestamp).or(change.time).unwrap_or(DateTime::UNIX_EPOCH),
+    })
 }
 
 /// What may be shown of a change, as `name=value` in the order of [`SHOWN`].

@@ -4,6 +4,7 @@ use kabar_domain::{
     message::ReceiptStatus,
     outcome::{Decision, Scope},
     report::{Inbound, Receipt},
+    wish::{Covers, Wish},
 };
 use proptest::prelude::*;
 
@@ -106,12 +107,21 @@ fn account_changes_are_notices_without_personal_data() {
     assert_eq!(notices[1], ("phone_number_quality_update".into(), "event=THROUGHPUT_UPGRADE".into()));
     assert_eq!(notices[2], ("security".into(), "event=PIN_CHANGED".into()));
     assert_eq!(notices[3].0, "message_template_quality_update");
-    let preferences = self::notices(EVENTS[5]);
-    assert_eq!(preferences[0], ("user_preferences".into(), "stop of marketing_messages".into()));
-    assert_eq!(preferences[1], ("user_preferences".into(), "resume of marketing_messages".into()));
-    for (_, detail) in notices.iter().chain(&preferences) {
+    let unknown = self::notices(&EVENTS[5].replace("marketing_messages", "surveys"));
+    assert_eq!(unknown[0], ("user_preferences".into(), "stop of surveys".into()));
+    for (_, detail) in notices.iter().chain(&unknown) {
         assert!(!detail.contains("62812") && !detail.contains("Siti"), "{detail}");
     }
+}
+
+#[test]
+fn preferences_are_wishes_with_their_own_times() {
+    let [Report::Wish(stop), Report::Wish(resume)] = &reports(EVENTS[5])[..] else { panic!("two wishes") };
+    assert_eq!((stop.wish, resume.wish), (Wish::Stop(Covers::Marketing), Wish::Start(Covers::Marketing)));
+    assert_eq!((stop.from.as_str(), stop.sender_address.as_str()), ("+6281234567890", "106540352242922"));
+    assert_eq!((stop.at.timestamp(), resume.at.timestamp()), (1_764_000_000, 1_764_000_100));
+    let hidden = EVENTS[5].replace("\"wa_id\"", "\"user_id\"");
+    assert_eq!(self::notices(&hidden)[0], ("user_preferences".into(), "stop of marketing_messages".into()));
 }
 
 #[test]
