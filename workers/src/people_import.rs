@@ -89,7 +89,11 @@ pub(crate) async fn import(
 }
 
 /// Reads the file to its end, or until nobody takes chunks any more.
-fn read_chunks(file: &PeopleFile, consent: Option<&str>, chunks: &mpsc::Sender<Vec<NewRecipient>>) -> anyhow::Result<()> {
+fn read_chunks(
+    file: &PeopleFile,
+    consent: Option<&str>,
+    chunks: &mpsc::Sender<Vec<NewRecipient>>,
+) -> anyhow::Result<()> {
     let mut chunk = Vec::with_capacity(CHUNK);
     for row in file.rows()? {
         let Row::Recipient(row) = row? else { continue };

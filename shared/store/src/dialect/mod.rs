@@ -10,8 +10,7 @@ pub(crate) use accept::{ACCEPT_ATTEMPTS, ACCEPT_MESSAGES};
 pub(crate) use clock::{READ_CLOCK, REANCHOR_SLOTS, RESERVE_SLOTS};
 pub(crate) use locking::{
     CLAIM_AND_START_LANE, CLAIM_EVENTS, CLAIM_JOB, CLAIM_LANE, LOCK_BUDGET, LOCK_MESSAGES, LOCK_PACE, LOCK_TENANT,
-    NOTE_TURN,
-    TAKE_LINE_ITEMS,
+    NOTE_TURN, TAKE_LINE_ITEMS,
 };
 
 /// Every statement of this folder, for the test that prepares them all.
