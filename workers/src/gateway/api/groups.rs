@@ -18,11 +18,11 @@ use super::{
     page::{Page, PageQuery},
     person::{self, Members},
     problem::{Kind, Problem},
-    uploads::{MOST_LISTED, broken, form, keep, no_room},
+    uploads::{broken, form, keep, look_through, no_room},
 };
 use crate::{
     file_broadcast::LoadError,
-    people_file::{PeopleFile, Survey},
+    people_file::PeopleFile,
     people_import::{ImportOptions, ImportReport, import},
     views::{FileReport, Recipient},
 };
@@ -136,7 +136,7 @@ pub(super) async fn replace(
 ) -> Result<Json<Replaced>, Problem> {
     let options = ImportOptions { group: Some(checked(&name)?.to_owned()), replace: true, consent: None };
     let kept = file(form(request).await?, gateway.context.settings.gateway.upload_limit_bytes).await?;
-    let (file, survey) = look_through(kept.path().to_owned(), &caller).await?;
+    let (file, survey) = look_through(&kept, caller.door.default_region, PeopleFile::of_people).await?;
     let people = import(&caller.store, caller.tenant, &file, &options, |_| ()).await.map_err(|error| match error {
         LoadError::Ledger(error) => Problem::from(error),
         LoadError::File(error) => no_room(std::io::Error::other(error)),
@@ -181,17 +181,4 @@ async fn file(mut form: Multipart, limit: u64) -> Result<NamedTempFile, Problem>
         Some(field) if field.name() == Some("file") => keep(field, limit).await,
         _ => Err(Problem::new(Kind::Invalid, "file: must come first; it is the only part").of("file")),
     }
-}
-
-/// Walks through the whole file on a thread where that holds nobody up.
-async fn look_through(path: std::path::PathBuf, caller: &Caller) -> Result<(Arc<PeopleFile>, Survey), Problem> {
-    let region = caller.door.default_region;
-    let looked = tokio::task::spawn_blocking(move || {
-        let file = PeopleFile::open_as(&path, "the file".to_owned(), region)?.of_people();
-        let survey = Survey::of(&file, MOST_LISTED, |_| ())?;
-        survey.judge(&file, false)?;
-        anyhow::Ok((Arc::new(file), survey))
-    });
-    let looked = looked.await.map_err(|error| no_room(error.into()))?;
-    looked.map_err(|error| Problem::new(Kind::Invalid, format!("file: {}", crate::cli::one_line(&error))).of("file"))
 }

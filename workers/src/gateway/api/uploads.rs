@@ -43,7 +43,7 @@ use crate::{
 const MOST_JOB_BYTES: usize = 1 << 20;
 
 /// The most bad rows, and the most repeats, that an answer lists.
-pub(super) const MOST_LISTED: usize = 1_000;
+const MOST_LISTED: usize = 1_000;
 
 /// A broadcast and the file of its people.
 #[derive(ToSchema)]
@@ -96,7 +96,7 @@ pub(super) async fn start(
     let job = read_job(part(&mut form, "job").await?).await?;
     let limit = gateway.context.settings.gateway.upload_limit_bytes;
     let kept = keep(part(&mut form, "file").await?, limit).await?;
-    let (file, survey) = look_through(&kept, caller.door.default_region).await?;
+    let (file, survey) = look_through(&kept, caller.door.default_region, std::convert::identity).await?;
     let broadcast = broadcast(&caller, job, &file, &survey).await?;
     let loaded = file_broadcast::load(&caller.store, caller.tenant, &broadcast, &file, &survey, |_| ())
         .await
@@ -165,14 +165,15 @@ pub(super) async fn keep(mut part: Field<'_>, limit: u64) -> Result<NamedTempFil
     Ok(kept)
 }
 
-/// Walks through the whole file on a thread where that holds nobody up.
-async fn look_through(
+/// Walks through the whole file, taken `as_what` it is to be, on a thread where that holds nobody up.
+pub(super) async fn look_through(
     kept: &NamedTempFile,
     region: Option<DefaultRegion>,
+    as_what: fn(PeopleFile) -> PeopleFile,
 ) -> Result<(Arc<PeopleFile>, Survey), Problem> {
     let path = kept.path().to_owned();
     let looked = tokio::task::spawn_blocking(move || {
-        let file = PeopleFile::open_as(&path, "the file".to_owned(), region)?;
+        let file = as_what(PeopleFile::open_as(&path, "the file".to_owned(), region)?);
         let survey = Survey::of(&file, MOST_LISTED, |_| ())?;
         survey.judge(&file, false)?;
         anyhow::Ok((Arc::new(file), survey))
