@@ -184,6 +184,6 @@ mod tests {
                 routes += 1;
             }
         }
-        assert_eq!(routes, 25);
+        assert_eq!(routes, 33);
     }
 }
