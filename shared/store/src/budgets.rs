@@ -25,6 +25,9 @@ pub(crate) const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// A message for which no place was found waits at least this long, in milliseconds: by then some may be free.
 const WAIT_LEAST_MS: i64 = 10_000;
 
+/// How many messages are held against quiet hours at once when a budget changes.
+const QUIET_CHUNK: u32 = 1_000;
+
 /// Why a message waits for its portfolio's budget.
 const SPENT: &str = "the day's budget of people is used up";
 
@@ -51,8 +54,8 @@ on conflict (tenant_id, portfolio) do update set people_per_day = excluded.peopl
     MOVE = "update senders set portfolio = $2, updated_at = $3 where id = $1";
     SENDERS_OF = "select distinct tenant_id, portfolio from senders
 where provider = $1 and (account = $2 or portfolio = $2)";
-    /// What waited for a place looks again at once: there may be more of them now.
-    LOOK_AGAIN = "update messages set due_at = $4, updated_at = $4
+    /// What waited for a place looks again at once: there may be more of them now. Quiet hours may have begun meanwhile.
+    LOOK_AGAIN = "update messages set due_at = $4, updated_at = $4, quiet_at = case when quiet_at is not null then $4 end
 where state = 'queued' and due_at > $4 and reason = $3
   and sender_id in (select id from senders where tenant_id = $1 and portfolio = $2)";
     FORGET_PROMISES = "update budgets set promised_at = 0 where exists (select 1 from senders
@@ -141,7 +144,9 @@ impl Store {
     ) -> StoreResult<()> {
         let most = people_per_day.map(|most| i64::try_from(most).unwrap_or(i64::MAX));
         tx.execute(SET, args![tenant.0, portfolio, most]).await?;
-        tx.execute(LOOK_AGAIN, args![tenant.0, portfolio, SPENT, self.now_ms()]).await.map(drop)
+        tx.execute(LOOK_AGAIN, args![tenant.0, portfolio, SPENT, self.now_ms()]).await?;
+        while self.keep_quiet_hours_in(tx, QUIET_CHUNK).await? == u64::from(QUIET_CHUNK) {}
+        Ok(())
     }
 }
 
@@ -160,6 +165,9 @@ pub(crate) async fn book(
     claimed: Vec<ClaimedRow>,
     now: i64,
 ) -> StoreResult<Vec<ClaimedRow>> {
+    if claimed.is_empty() {
+        return Ok(claimed);
+    }
     let since = now - DAY_MS;
     let locked: Option<(Option<i64>, i64, i64)> = tx.optional(LOCK_BUDGET, args![budget_id]).await?;
     let Some((Some(most), people, promised_at)) = locked else { return Ok(claimed) };

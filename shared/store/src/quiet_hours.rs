@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     Store,
     audience::to_json,
-    db::{args, row, statements},
+    db::{Tx, args, row, statements},
     error::StoreResult,
     outcomes::lock_messages,
     plan::{QUIET_HOURS, zone_of},
@@ -65,13 +65,19 @@ impl Store {
             return Ok(0);
         }
         let mut tx = self.db.begin().await?;
-        let rows: Vec<QuietRow> = tx.all(FIRST, args![now + AHEAD_MS, i64::from(limit)]).await?;
-        lock_messages(&mut tx, rows.iter().map(|row| row.id)).await?;
-        let changes: Vec<Change> = rows.into_iter().map(|row| self.change_of(row, now)).collect();
-        let count = changes.len() as u64;
-        tx.execute(MOVE, args![to_json(&changes)?, now]).await?;
+        let count = self.keep_quiet_hours_in(&mut tx, limit).await?;
         tx.commit().await?;
         Ok(count)
+    }
+
+    /// [`Store::keep_quiet_hours`] in a transaction that has made messages due.
+    pub(crate) async fn keep_quiet_hours_in(&self, tx: &mut Tx, limit: u32) -> StoreResult<u64> {
+        let now = self.now_ms();
+        let rows: Vec<QuietRow> = tx.all(FIRST, args![now + AHEAD_MS, i64::from(limit)]).await?;
+        lock_messages(tx, rows.iter().map(|row| row.id)).await?;
+        let changes: Vec<Change> = rows.into_iter().map(|row| self.change_of(row, now)).collect();
+        tx.execute(MOVE, args![to_json(&changes)?, now]).await?;
+        Ok(changes.len() as u64)
     }
 
     fn change_of(&self, row: QuietRow, now: i64) -> Change {

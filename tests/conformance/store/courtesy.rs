@@ -22,6 +22,7 @@ on_both_ledgers!(
     what_still_waits_at_night_waits_for_the_morning,
     what_is_tried_again_at_night_waits_for_the_morning,
     what_expires_in_the_night_says_so,
+    a_budget_that_grows_at_night_wakes_nobody,
     nobody_gets_more_than_the_cap_allows,
     what_did_not_leave_counts_no_more,
     planners_at_once_keep_the_cap_together,
@@ -194,6 +195,24 @@ async fn what_expires_in_the_night_says_so(ledger: TestLedger) {
     assert_eq!(store.expire_messages(10).await.unwrap(), 1);
     assert_eq!(states(&store, offer).await, [Expired]);
     assert_eq!(reasons(&store, offer).await[0].as_deref(), Some("expired_in_quiet_hours"));
+}
+
+async fn a_budget_that_grows_at_night_wakes_nobody(ledger: TestLedger) {
+    let store = nights(ledger.store());
+    ledger.clock().advance_ms(HOUR_MS);
+    let sender = sender(&store, rate(20)).await;
+    store.set_budget(&sender, Some(10)).await.unwrap();
+    let offer = planned(&store, broadcast("offer", 0..12)).await;
+    assert_eq!(Courier::of(&store).await.claim(&sender).await.len(), 9);
+    let waiting = async || dues(&store, offer).await.split_off(9);
+    ledger.clock().advance_ms(4 * HOUR_MS);
+    store.set_budget(&sender, Some(10)).await.unwrap();
+    assert_eq!(waiting().await, [JAKARTA_MORNING + 4 * HOUR_MS; 3], "by day they look again at once");
+    ledger.clock().advance_ms(HOUR_MS);
+    assert!(Courier::of(&store).await.claim(&sender).await.is_empty());
+    ledger.clock().advance_ms(9 * HOUR_MS);
+    store.set_budget(&sender, None).await.unwrap();
+    assert_eq!(waiting().await, [JAKARTA_MORNING + DAY_MS; 3], "at ten in the evening they wait for the morning");
 }
 
 async fn nobody_gets_more_than_the_cap_allows(ledger: TestLedger) {

@@ -77,6 +77,7 @@ impl Claim {
         if due.into_iter().any(|lanes| lanes > 1) && last != self.last {
             let [urgent, normal, bulk] = last;
             tx.execute(NOTE_TURN, args![self.sender_id, urgent, normal, bulk]).await?;
+            self.last = last;
         }
         Ok(())
     }
@@ -121,8 +122,8 @@ fn order(fronts: &mut [Front], last: &[i64; PRIORITIES]) {
 }
 
 /// The most messages that a claim of `limit` takes of each priority and those before it, before what is left goes to whoever
-/// has more: what the floors of less urgent ones with due lanes leave. Parts of a message are drawn by lot (`lot`, 0 to 1, one for all), so
-/// that a floor holds for claims of one message, too.
+/// has more: what the floors of less urgent ones with due lanes leave. Parts of a message are drawn by lot (`lot`, 0 to 1,
+/// one for all), so that a floor holds for claims of one message, too.
 fn rooms(due: [usize; PRIORITIES], limit: usize, shares: Shares, lot: f64) -> [usize; PRIORITIES] {
     let floors = [0, shares.normal_floor, shares.bulk_floor];
     std::array::from_fn(|place| {
