@@ -11,6 +11,7 @@ use kabar_telemetry::names::{self, field};
 use crate::{
     context::Shared,
     steps::{Next, StepError},
+    traces,
 };
 
 /// How often events are looked for when no bell rings: other processes take them in, too.
@@ -34,6 +35,8 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
         return Ok(Next::Bell(Topic::Events, LOOK_EVERY));
     }
     report(&applied);
+    report_lags(&applied, context.store.now_ms());
+    traces::applied(&context, &applied.heard);
     for (provider, code) in &applied.codes {
         if let Ok(provider) = provider.parse() {
             count_code(&context.providers, provider, *code);
@@ -79,6 +82,19 @@ fn report(applied: &Applied) {
         tracing::error!(events = applied.unreadable, "events could not be read; they are kept");
     }
     report_settled(&applied.settled);
+}
+
+/// How late events were applied, and how late receipts were here by the provider's clock.
+fn report_lags(applied: &Applied, now_ms: i64) {
+    let seconds = |ms: i64| ms.max(0) as f64 / 1_000.0;
+    for (provider, waited_ms) in &applied.waited {
+        metrics::histogram!(names::EVENT_WAIT, field::PROVIDER => provider.clone()).record(seconds(*waited_ms));
+    }
+    // One provider's events come in one transaction with another's; so far there is but one.
+    if let Some((provider, _)) = applied.waited.first() {
+        let lag = metrics::histogram!(names::WEBHOOK_LAG, field::PROVIDER => provider.clone());
+        applied.heard.iter().for_each(|heard| lag.record(seconds(now_ms - heard.happened_at)));
+    }
 }
 
 /// Logs what settling did beyond messages. Each line is for a person who runs the fleet.
