@@ -10,7 +10,7 @@ use kabar_tests::{
     guests::{digits, phone},
     http, sandbox,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::{WITHIN, broadcast, send};
 

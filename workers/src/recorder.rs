@@ -84,17 +84,12 @@ fn report(applied: &Applied) {
     report_settled(&applied.settled);
 }
 
-/// How late events were applied, and how late receipts were here by the provider's clock.
+/// How late events were applied, and how late receipts were by the provider's clock.
 fn report_lags(applied: &Applied, now_ms: i64) {
     let seconds = |ms: i64| ms.max(0) as f64 / 1_000.0;
-    for (provider, waited_ms) in &applied.waited {
-        metrics::histogram!(names::EVENT_WAIT, field::PROVIDER => provider.clone()).record(seconds(*waited_ms));
-    }
-    // One provider's events come in one transaction with another's; so far there is but one.
-    if let Some((provider, _)) = applied.waited.first() {
-        let lag = metrics::histogram!(names::WEBHOOK_LAG, field::PROVIDER => provider.clone());
-        applied.heard.iter().for_each(|heard| lag.record(seconds(now_ms - heard.happened_at)));
-    }
+    let (wait, lag) = (metrics::histogram!(names::EVENT_WAIT), metrics::histogram!(names::WEBHOOK_LAG));
+    applied.waited.iter().for_each(|waited_ms| wait.record(seconds(*waited_ms)));
+    applied.heard.iter().for_each(|heard| lag.record(seconds(now_ms - heard.happened_at)));
 }
 
 /// Logs what settling did beyond messages. Each line is for a person who runs the fleet.

@@ -71,8 +71,8 @@ pub struct Applied {
     pub notices: Vec<String>,
     /// Events that could not be read.
     pub unreadable: u64,
-    /// The provider of each event and for how long it had waited, in milliseconds.
-    pub waited: Vec<(String, i64)>,
+    /// For how long each event had waited, in milliseconds.
+    pub waited: Vec<i64>,
     /// The receipts whose message is known.
     pub heard: Vec<Heard>,
 }
@@ -173,7 +173,7 @@ impl Store {
         let mut receipts: Vec<Received> = Vec::new();
         let now = self.now_ms();
         for row in rows {
-            applied.waited.push((row.provider.clone(), now - row.received_at));
+            applied.waited.push(now - row.received_at);
             let allowed: Option<Vec<String>> = row.allowed.as_deref().and_then(|text| serde_json::from_str(text).ok());
             let EventRow { id, provider, body, received_at, .. } = row;
             let event = NewEvent { id, provider, body: self.sealer.open(body)?, allowed, received_at };

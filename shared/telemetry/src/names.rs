@@ -153,10 +153,10 @@ metrics! {
     Counter LEASES_EXPIRED = "kabar_leases_expired_total", Count, [];
     /// Messages that were taken over from ended worker processes: given back, or put in doubt.
     Counter MESSAGES_RESCUED = "kabar_messages_rescued_total", Count, [];
-    /// From the time that a provider gives a receipt, in whole seconds, until it was applied.
-    Histogram WEBHOOK_LAG = "kabar_webhook_lag_seconds", Seconds, [PROVIDER], LAG_SECONDS;
-    /// From an event's durable arrival until it was applied.
-    Histogram EVENT_WAIT = "kabar_event_wait_seconds", Seconds, [PROVIDER], COMMIT_SECONDS;
+    /// From what a receipt tells of, by the provider's clock and in whole seconds, until it is applied.
+    Histogram WEBHOOK_LAG = "kabar_webhook_lag_seconds", Seconds, [], LAG_SECONDS;
+    /// From an event's durable arrival until it is applied: our part of the lag.
+    Histogram EVENT_WAIT = "kabar_event_wait_seconds", Seconds, [], COMMIT_SECONDS;
     /// How far the end of a broadcast that was foreseen once all of it was planned was off.
     Histogram ETA_ERROR = "kabar_eta_error_seconds", Seconds, [CAME], LAG_SECONDS;
     /// Spans that the collector of traces took.

@@ -48,11 +48,10 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// Every source of these folders but this one, with its path.
 fn read_all(folders: &[&str]) -> Vec<(PathBuf, String)> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let this_test = Path::new(file!()).file_name().unwrap();
     let mut found = Vec::new();
     folders.iter().for_each(|folder| sources(&workspace.join(folder), &mut found));
     assert!(found.len() > 5, "the sources were not found from {}", workspace.display());
-    found.retain(|path| !path.ends_with(Path::new("telemetry/tests").join(this_test)));
+    found.retain(|path| !path.ends_with("telemetry/tests/names.rs"));
     // A file may go between the listing and the reading, when somebody works in the tree.
     found.into_iter().filter_map(|path| fs::read_to_string(&path).ok().map(|source| (path, source))).collect()
 }

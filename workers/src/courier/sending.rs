@@ -57,7 +57,8 @@ pub(super) async fn run(courier: &Courier, sender: &KnownSender, ready: Ready) {
         }
     };
     let context = &courier.context;
-    let told = context.traces.are_on().then(|| outcome.clone());
+    // In a box, so that it does not swell the task where traces are off.
+    let told = context.traces.are_on().then(|| Box::new(outcome.clone()));
     let settlement = Settlement { message_id: ready.message.id, number: ready.attempt.number, outcome };
     match courier.writer.settle(vec![settlement]).await {
         Ok(settled) => report_settled(&settled),
