@@ -18,7 +18,7 @@ where state = 'queued' and sender_id = $1 and lane in ($2, $2 + 7205759403792793
     NOTE = "update jobs set foreseen_end = $2 where id = $1 and foreseen_end is null";
     /// Of those that a person stopped nothing could be foreseen.
     ENDED = "select jobs.id, jobs.foreseen_end,
-  case when jobs.control = 'running' and senders.state = 'active' then 1 else 0 end as went_on
+  cast(case when jobs.control = 'running' and senders.state = 'active' then 1 else 0 end as bigint) as went_on
 from jobs join senders on senders.id = jobs.sender_id
 where jobs.foreseen_end is not null and (jobs.control <> 'running' or senders.state <> 'active' or (
   not exists (select 1 from messages where state = 'queued' and sender_id = jobs.sender_id
