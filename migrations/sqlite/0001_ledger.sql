@@ -191,6 +191,7 @@ create table messages (
   tries bigint not null,               -- spent so far
   pair_throttles bigint not null,
   lease_id bigint,
+  slot_us bigint,                      -- of the attempt that is being sent, where its sender has a pace
   created_at bigint not null,
   updated_at bigint not null,
   unique (job_id, recipient_id, part)
@@ -219,8 +220,9 @@ create table message_fields (
   fields text not null                 -- sealed where a master key is set
 );
 
--- Names its message without a reference: rows come from statements that have just moved the message, and the database
--- would look at it again for each.
+-- An attempt is written down once something is known of how it went; until then its message says that it is being sent.
+-- Names its message without a reference: rows come from statements that have just moved the message, and the server would
+-- look at it again for each.
 create table attempts (
   message_id bigint not null,
   number bigint not null,

@@ -15,6 +15,7 @@ use sqlx::{
     sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+mod attempts;
 mod audience;
 mod audit;
 mod backlog;
@@ -112,7 +113,7 @@ pub struct StoreOptions {
     pub place: Place,
     /// Seals credentials and contents; none stores them as they are.
     pub master_key: Option<[u8; 32]>,
-    /// The most connections that this process holds (Postgres, at least 2) or reads with (SQLite).
+    /// The most connections that this process holds (Postgres, at least 3) or reads with (SQLite).
     pub max_connections: u32,
     /// Whether a pooler in transaction mode stands before Postgres: nothing is left in a session then, at the price of a
     /// few round trips.
@@ -269,6 +270,7 @@ impl Store {
     /// The first statement that does not fit.
     pub async fn check_statements(&self) -> StoreResult<usize> {
         let modules = [
+            attempts::STATEMENTS,
             audience::STATEMENTS,
             audit::STATEMENTS,
             backlog::STATEMENTS,

@@ -10,13 +10,13 @@ use kabar_domain::{
 use serde::Serialize;
 
 use crate::{
-    Heard, SettlePolicy, Settled, Settlement, Store,
+    Heard, SettlePolicy, Settled, Settlement, Store, attempts,
     audience::to_json,
     db::{Tx, args, row, statements},
     doubts::LATER_BY_MS,
     error::{StoreError, StoreResult},
     lanes::is_of_broadcast,
-    outcomes::{Source, lock_messages},
+    outcomes::{Source, being_sent, lock_messages},
 };
 
 statements! {
@@ -173,6 +173,7 @@ impl Store {
         }
         let now = self.now_ms();
         let mut messages = lock_messages(tx, matched.iter().map(|(message, ..)| *message)).await?;
+        attempts::write_open(tx, &being_sent(messages.values())).await?;
         let addresses = addresses_of(tx, messages.values().map(|message| message.sender_id)).await?;
         // A signature speaks for its own numbers: a receipt in the name of one cannot settle another's message.
         let matched: Vec<Matched<'_>> = matched
