@@ -157,12 +157,14 @@ create table jobs (
   audience bigint not null,            -- recipients planned so far
   cursor bigint not null,              -- how far planning has come
   held_until bigint not null default 0, -- a paused template holds the broadcast up to this time
+  foreseen_end bigint,                 -- when its last message was to leave, by what was known once all were planned
   created_at bigint not null,
   planned_at bigint,
   unique (tenant_id, job_key)
 );
 create index jobs_to_plan on jobs (audience, id) where state = 'accepted';
 create index jobs_by_kind on jobs (tenant_id, kind, id);
+create index jobs_foreseen on jobs (id) where foreseen_end is not null;
 
 -- Recipients of a job that lists them, in their order; planning walks through them.
 create table audience (

@@ -19,6 +19,7 @@ mod reminders;
 mod support;
 mod templates;
 mod throttle;
+mod traces;
 mod urgent;
 mod webhooks;
 mod wishes;

@@ -34,6 +34,7 @@ mod secret;
 mod sources;
 mod table;
 mod templates;
+mod traces;
 mod typed;
 mod web_origin;
 mod whatsapp;
@@ -56,6 +57,7 @@ pub use repair::Repair;
 pub use secret::{MasterKey, Secret};
 pub use sources::Sources;
 pub use templates::Templates;
+pub use traces::Traces;
 pub use web_origin::WebOrigin;
 pub use whatsapp::{ApiVersion, DefaultSender, WhatsApp};
 
@@ -96,6 +98,8 @@ pub struct Settings {
     pub whatsapp: WhatsApp,
     /// Logs.
     pub log: Log,
+    /// Traces, if they are exported.
+    pub traces: Option<Traces>,
     /// Rules that replace those which ship with kabar, by provider and error code.
     pub errors: ErrorRules,
     explained: Vec<Explained>,
@@ -154,6 +158,7 @@ impl Settings {
         let templates = Templates::read(reader);
         let whatsapp = WhatsApp::read(reader);
         let log = Log::read(reader);
+        let traces = Traces::read(reader);
         Some(Self {
             ledger: ledger?,
             queue: queue?,
@@ -169,6 +174,7 @@ impl Settings {
             templates: templates?,
             whatsapp: whatsapp?,
             log: log?,
+            traces: traces?,
             errors: ErrorRules::new(),
             explained: Vec::new(),
         })

@@ -92,6 +92,10 @@ pub(crate) const TABLE: &[Row] = &[
     row("whatsapp.allow_plain_http", Kind::Flag),
     row("log.filter", Kind::LogFilter).or("KABAR_LOG"),
     row("log.format", Kind::LogFormat),
+    row("traces.endpoint", Kind::HttpBase).or("OTEL_EXPORTER_OTLP_ENDPOINT").optional(),
+    row("traces.traces_endpoint", Kind::HttpBase).or("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").optional(),
+    row("traces.service_name", Kind::Word).or("OTEL_SERVICE_NAME"),
+    row("traces.share", Kind::Share),
 ];
 
 /// Other names of settings in the configuration file and on the command line, and their keys.

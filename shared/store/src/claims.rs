@@ -14,7 +14,7 @@ use crate::{
     db::{Tx, args, row, statements},
     error::{StoreError, StoreResult},
     jobs::json_list,
-    lanes::{Fronts, read_fronts},
+    lanes::{Fronts, is_of_broadcast, read_fronts},
     senders::{channel_of, rate_of},
 };
 
@@ -99,6 +99,10 @@ pub struct Claimed {
     pub phone: PhoneNumber,
     /// The recipient's own values, as JSON, where the content takes some.
     pub fields: Option<String>,
+    /// Since when it was due, in Unix milliseconds.
+    pub due_at: i64,
+    /// Whether it is one of a broadcast's.
+    pub of_broadcast: bool,
     /// Its attempt, where the claim started it at once: for a sender without a pace.
     pub started: Option<Started>,
 }
@@ -217,6 +221,8 @@ impl Store {
             recipient_id: row.recipient_id,
             phone: PhoneNumber::from_e164(row.phone).map_err(|error| StoreError::unreadable("a number", error))?,
             fields: row.fields.map(|fields| self.sealer.open(fields)).transpose()?,
+            due_at: row.due_at,
+            of_broadcast: is_of_broadcast(row.lane),
             started,
         })
     }

@@ -57,6 +57,7 @@ mod status;
 mod story;
 mod templates;
 mod tenants;
+mod trace_seeds;
 mod wake;
 mod wishes;
 mod writer;
@@ -74,7 +75,7 @@ pub use dead_letters::{DeadLetter, DeadLetterFilter, NewDeadLetter};
 use dialect::READ_CLOCK;
 pub use doubts::DoubtsSettled;
 pub use error::{StoreError, StoreResult};
-pub use events::{Applied, NewEvent};
+pub use events::{Applied, Heard, NewEvent};
 pub use groups::Group;
 pub use jobs::{Enqueued, JobContent, JobSummary, RefusedJob};
 pub use keys::{ApiKey, KeyId, KeyText, NewApiKey};
@@ -93,6 +94,7 @@ pub use senders::{NewSender, Sender, SenderChange};
 pub use status::{SenderStatus, Status};
 pub use story::{AttemptStory, MessageStory, MessageSummary};
 pub use templates::{StatusChange, StoredTemplate, SyncDue, TemplatesSynced};
+pub use trace_seeds::Traced;
 pub use wake::{Topic, Wake};
 pub use wishes::OptOut;
 pub use writer::{Writer, WriterHandle};
@@ -274,6 +276,7 @@ impl Store {
             backlog::STATEMENTS,
             blocks::STATEMENTS,
             broadcasts::STATEMENTS,
+            broadcasts::FORESEEN_STATEMENTS,
             budgets::STATEMENTS,
             claims::STATEMENTS,
             dead_letters::STATEMENTS,

@@ -129,6 +129,7 @@ row! {
         pub(crate) job_id: i64,
         pub(crate) sender_id: i64,
         pub(crate) recipient_id: i64,
+        pub(crate) lane: i64,
         pub(crate) state: String,
         pub(crate) attempts: i64,
         pub(crate) tries: i64,

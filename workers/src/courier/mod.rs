@@ -22,6 +22,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::context::{ERROR_PAUSE, Shared};
+pub(crate) use sending::decision_name;
 
 /// The most requests of a process that are under way or about to be; beyond it no new batch is claimed. At the highest
 /// rate of one sender, 1,000 a second, it allows answers that take 8 seconds.

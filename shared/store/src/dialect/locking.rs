@@ -88,14 +88,14 @@ where state = 'accepted' order by audience, id limit 1",
 
 /// The events that are to be applied next, at most `$1`.
 pub(crate) const CLAIM_EVENTS: Sql = picking!(
-    "select id, provider, body, allowed from events where state = 'new' order by id limit $1",
+    "select id, provider, body, allowed, received_at from events where state = 'new' order by id limit $1",
     " for update skip locked",
     ""
 );
 
 /// The messages with ids in `$1`, in the order of ids, so that no two transactions wait for each other.
 pub(crate) const LOCK_MESSAGES: Sql = picking!(
-    "select id, job_id, sender_id, recipient_id, state, attempts, tries, pair_throttles from messages
+    "select id, job_id, sender_id, recipient_id, lane, state, attempts, tries, pair_throttles from messages
 where id in (select cast(value as bigint) from json_each($1)) order by id",
     " for update",
     ""
