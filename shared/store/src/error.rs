@@ -119,4 +119,15 @@ impl StoreError {
             Self::Begin(_) | Self::Commit(_) | Self::Statement { .. } | Self::SessionLost(_) | Self::Open { .. }
         )
     }
+
+    /// Whether it says nothing of what was asked for: the ledger is away, or this process is not set up to use it. The same
+    /// call goes through once that is mended, so nothing is to be given up for its sake.
+    #[must_use]
+    pub fn is_of_the_ledger(&self) -> bool {
+        let unfit = matches!(
+            self,
+            Self::Migrate(_) | Self::NotMigrated | Self::Sealed | Self::WriterEnded | Self::SharedCommit
+        );
+        unfit || self.is_passing()
+    }
 }
