@@ -318,6 +318,14 @@ create table api_keys (
   unique (tenant_id, name)
 );
 
+-- The limit in messages of those who show tokens. A row is forgotten once nothing of it is spent.
+create table allowances (
+  tenant_id bigint not null references tenants (id),
+  subject text not null,               -- as the audit log names it: nothing personal
+  spent_until_us bigint not null,      -- the messages that it enqueued fill its limit up to this time
+  primary key (tenant_id, subject)
+) without rowid;
+
 -- Who changed what, written in the transaction of the change. Holds no personal data.
 create table audit (
   id integer primary key,

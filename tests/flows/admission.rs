@@ -2,7 +2,7 @@
 //! tick of a schedule. Nothing does for the sake of a ledger that is away for a moment.
 
 use chrono_tz::Tz;
-use kabar_domain::job::Door;
+use kabar_domain::{job::Door, schedule::Missed};
 use kabar_store::{DEFAULT_TENANT, DeadLetter, DeadLetterFilter, NewSchedule, Place, Store};
 use kabar_tests::{FleetOptions, Home, TestFleet, eventually, guests::phone};
 use serde_json::{Value, json};
@@ -91,7 +91,7 @@ async fn a_tick_whose_template_is_paused_is_a_dead_letter() {
     let (store, home) = (fleet.store(), Home::new().on_ledger(fleet.ledger()));
     set_template(&home, "PAUSED").await;
     let job = news("rent", &["Siti"]);
-    let new = NewSchedule { cron: "* * * * * *", timezone: Tz::UTC, job: &job, missed: "skip".parse().expect("it is one") };
+    let new = NewSchedule { cron: "* * * * * *", timezone: Tz::UTC, job: &job, missed: Missed::default() };
     let schedule = store.add_schedule(DEFAULT_TENANT, &new, Door::default()).await.expect("it can be added").id;
     let letter = eventually(WITHIN, async || {
         let letters = store.dead_letters(DEFAULT_TENANT, &DeadLetterFilter::default(), 0, 1).await.ok()?;

@@ -44,6 +44,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("jwt.tenant_claim", Kind::Word).optional(),
     row("jwt.scope_claim", Kind::Word),
     row("jwt.scope_prefix", Kind::Word).optional(),
+    row("jwt.messages_per_minute", integer(1, 100_000_000)).optional(),
     row("jwt.refresh_every", time(S, D)),
     row("jwt.fetch_floor", time(10, H)),
     row("jwt.keep", time(S, 30 * D)),

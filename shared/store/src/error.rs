@@ -72,8 +72,8 @@ pub enum StoreError {
     /// What was asked for cannot be done now.
     #[error("{0}")]
     Refused(String),
-    /// The key that acts has enqueued as much as it may for now.
-    #[error("this key may enqueue {per_minute} messages a minute: try again in {} s", .wait_ms.div_ceil(1_000))]
+    /// The key or token that acts has enqueued as much as it may for now.
+    #[error("this caller may enqueue {per_minute} messages a minute: try again in {} s", .wait_ms.div_ceil(1_000))]
     OverLimit {
         /// How much it may enqueue.
         per_minute: i64,

@@ -15,6 +15,7 @@ use sqlx::{
     sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+mod allowances;
 mod audience;
 mod audit;
 mod backlog;
@@ -267,6 +268,7 @@ impl Store {
     /// The first statement that does not fit.
     pub async fn check_statements(&self) -> StoreResult<usize> {
         let modules = [
+            allowances::STATEMENTS,
             audience::STATEMENTS,
             audit::STATEMENTS,
             backlog::STATEMENTS,
