@@ -91,6 +91,14 @@ create table reached (
 );
 create index reached_by_time on reached (budget_id, reached_at);
 
+-- People to whom a sender wrote more than once lately. A row is forgotten once all is paid off.
+create table pairs (
+  sender_id bigint not null references senders (id),
+  recipient_id bigint not null references recipients (id),
+  paid_off_at bigint not null,         -- by then its messages keep the provider's limit for a pair in the long run
+  primary key (sender_id, recipient_id)
+) without rowid;
+
 create table blocks (
   recipient_id bigint not null references recipients (id),
   channel text not null,

@@ -14,6 +14,7 @@ mod doubt;
 mod halt;
 mod logs;
 mod operator;
+mod pairs;
 mod program;
 mod provider_down;
 mod reminders;

@@ -56,6 +56,8 @@ pub(crate) const TABLE: &[Row] = &[
     row("pace.normal_floor_percent", integer(0, 40)),
     row("pace.bulk_floor_percent", integer(0, 40)),
     row("pace.urgent_budget_percent", integer(0, 50)),
+    row("pace.pair_interval", time(100, H)).optional(),
+    row("pace.pair_burst", integer(1, 10_000)),
     row("courier.max_batches", integer(1, 1024)),
     row("courier.max_tries", integer(1, 100)),
     row("courier.connect_timeout", time(100, M)),

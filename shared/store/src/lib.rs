@@ -42,6 +42,7 @@ mod notice;
 mod opaque;
 mod outcomes;
 mod pace;
+mod pairs;
 mod plan;
 mod postgres;
 mod quiet_hours;
@@ -167,6 +168,8 @@ pub struct Store {
     actor: Option<Arc<Actor>>,
     /// What is kept to towards people.
     rules: Arc<PeopleRules>,
+    /// How often one person is written to.
+    pairs: Arc<pairs::Pairs>,
 }
 
 impl Store {
@@ -196,6 +199,7 @@ impl Store {
             arrivals: Arc::default(),
             actor: None,
             rules: Arc::default(),
+            pairs: Arc::new(pairs::Pairs::new(None)),
         };
         store.set_clock().await?;
         Ok(store)
@@ -276,6 +280,7 @@ impl Store {
             broadcasts::STATEMENTS,
             budgets::STATEMENTS,
             claims::STATEMENTS,
+            claims::PUT_OFF_STATEMENTS,
             dead_letters::STATEMENTS,
             doubts::STATEMENTS,
             events::STATEMENTS,
@@ -291,6 +296,7 @@ impl Store {
             opaque::STATEMENTS,
             outcomes::STATEMENTS,
             pace::STATEMENTS,
+            pairs::STATEMENTS,
             plan::STATEMENTS,
             plan::COURTESY_STATEMENTS,
             quiet_hours::STATEMENTS,
