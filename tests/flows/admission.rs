@@ -24,10 +24,7 @@ async fn set_template(home: &Home, status: &str) {
 
 /// A message with that template and these values.
 fn news(id: &str, params: &[&str]) -> Value {
-    with(
-        send(id, &phone(0)),
-        &[("content", json!({"template": {"name": "news", "language": "id", "params": params}}))],
-    )
+    with(send(id, &phone(0)), &[("content", json!({"template": {"name": "news", "language": "id", "params": params}}))])
 }
 
 async fn publish(store: &Store, jobs: &[Value]) {

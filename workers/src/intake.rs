@@ -44,7 +44,8 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     if !left.is_empty() {
         // What cannot be given back comes back by itself, only later.
         let given_back = context.queue.release(left).await;
-        given_back.unwrap_or_else(|error| tracing::debug!(error = &error as &dyn std::error::Error, "jobs stay hidden"));
+        given_back
+            .unwrap_or_else(|error| tracing::debug!(error = &error as &dyn std::error::Error, "jobs stay hidden"));
     }
     ended
 }

@@ -39,6 +39,11 @@ pub struct Faults {
     pub throttle_burst: u32,
     /// The code that a burst answers with; 429 means a bare HTTP 429 without a body. Default: 130429.
     pub throttle_code: i64,
+    /// The calls that the application may make in any hour, all its numbers together. Answers to sends tell how much of it is
+    /// used up (`X-App-Usage`); more is answered with 4. Setting faults anew starts the count anew.
+    pub app_calls_per_hour: Option<u32>,
+    /// The calls that the business account may make in any hour, as above (`X-Business-Use-Case-Usage`, 80007).
+    pub account_calls_per_hour: Option<u32>,
     /// `Retry-After` on every throttle, rounded up to whole seconds.
     #[serde(rename = "retry_after_ms", with = "optional_milliseconds")]
     pub retry_after: Option<Duration>,
@@ -69,6 +74,8 @@ impl Default for Faults {
             throttle_every: None,
             throttle_burst: 0,
             throttle_code: 130_429,
+            app_calls_per_hour: None,
+            account_calls_per_hour: None,
             retry_after: None,
             token_expires_after: None,
             webhook_loss_share: 0.0,

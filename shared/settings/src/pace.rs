@@ -28,6 +28,8 @@ pub struct Pace {
     pub urgent_budget_percent: u8,
     /// How often one person may be written to by one sender; none: as often as there is something to say.
     pub pair_limit: Option<PairLimit>,
+    /// From how much of a limit on calls on its senders are parked, 50 to 100 hundredths.
+    pub call_limit_percent: u32,
 }
 
 impl Pace {
@@ -44,6 +46,7 @@ impl Pace {
             bulk_floor_percent: reader.get("pace.bulk_floor_percent")?,
             urgent_budget_percent: reader.get("pace.urgent_budget_percent")?,
             pair_limit: pair_interval.map(|interval| PairLimit::new(interval, pair_burst)),
+            call_limit_percent: reader.get("pace.call_limit_percent")?,
         };
         // A rate's worth of slots spans a second and the margin; lateness of a whole margin would use that up.
         reader.require(

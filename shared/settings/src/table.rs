@@ -58,6 +58,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("pace.urgent_budget_percent", integer(0, 50)),
     row("pace.pair_interval", time(100, H)).optional(),
     row("pace.pair_burst", integer(1, 10_000)),
+    row("pace.call_limit_percent", integer(50, 100)),
     row("courier.max_batches", integer(1, 1024)),
     row("courier.max_tries", integer(1, 100)),
     row("courier.connect_timeout", time(100, M)),

@@ -136,8 +136,10 @@ async fn a_tick_fires_once_whoever_tries(ledger: TestLedger) {
     ledger.clock().advance_ms(2 * HOUR_MS);
     for _ in 0..10 {
         let due = one.due_schedules(one.now_ms(), 1).await.unwrap().remove(0);
-        let (first, second) =
-            tokio::join!(one.fire_schedule(&due, Door::default(), None), other.fire_schedule(&due, Door::default(), None));
+        let (first, second) = tokio::join!(
+            one.fire_schedule(&due, Door::default(), None),
+            other.fire_schedule(&due, Door::default(), None)
+        );
         assert!(first.unwrap().is_some() ^ second.unwrap().is_some());
         ledger.clock().advance_ms(DAY_MS);
     }
@@ -166,7 +168,11 @@ async fn schedules_are_kept_until_removed(ledger: TestLedger) {
     assert!(!store.remove_schedule(TENANT, schedule.id).await.unwrap());
     assert!(matches!(store.schedule(TENANT, schedule.id).await, Err(StoreError::NotFound { .. })));
     ledger.clock().advance_ms(DAY_MS);
-    assert_eq!(store.fire_schedule(&schedule, Door::default(), None).await.unwrap(), None, "a removed one fires no more");
+    assert_eq!(
+        store.fire_schedule(&schedule, Door::default(), None).await.unwrap(),
+        None,
+        "a removed one fires no more"
+    );
 }
 
 async fn what_cannot_be_scheduled_is_refused(ledger: TestLedger) {

@@ -89,7 +89,9 @@ impl Kind {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "The body's type is not taken")
             }
             Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The body is not valid"),
-            Self::OverLimit => (StatusCode::TOO_MANY_REQUESTS, "over-limit", "The key or token has enqueued enough for now"),
+            Self::OverLimit => {
+                (StatusCode::TOO_MANY_REQUESTS, "over-limit", "The key or token has enqueued enough for now")
+            }
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something is wrong with kabar"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Something that is needed is away"),
         }
