@@ -8,9 +8,7 @@ use kabar_domain::{
     pace::Rate,
 };
 use kabar_store::{DEFAULT_TENANT, NewRecipient, NewSender, TenantId};
-use kabar_tests::{
-    FleetOptions, LedgerKind, TestFleet, eventually, fleet::sender, guests::digits, guests::phone, sandbox,
-};
+use kabar_tests::{FleetOptions, LedgerKind, TestFleet, eventually, fleet::sender, guests::digits, guests::phone};
 use serde_json::{Value, json};
 
 use crate::support::{WITHIN, departure, number, send, with};

@@ -142,7 +142,7 @@ async fn a_limit_of_the_app_parks_all_its_senders_and_no_other() {
 /// The provider tells with each answer how much of its limit is used up; it never has to refuse.
 async fn slows_down_ahead_of(limit: Faults) {
     let parked_for = ["courier.park_first", "courier.park_most"].map(|key| (key, "1h".to_owned()));
-    let rate = Rate::per_second(50).unwrap();
+    let rate = Rate::per_second(50).expect("it is a rate");
     let options = FleetOptions { rate, settings: parked_for.into(), ..FleetOptions::default() };
     let fleet = TestFleet::start(options, |config| {
         config.access_tokens.push(STRANGERS_TOKEN.to_owned());
@@ -161,7 +161,7 @@ async fn slows_down_ahead_of(limit: Faults) {
     let counters = fleet.sandbox.counters();
     assert!((90..100).contains(&counters.received) && counters.throttled == 0, "{counters:?}");
     fleet.sandbox.set_faults(Faults::default());
-    fleet.store().resume_sender(DEFAULT_TENANT, SENDER).await.unwrap();
+    fleet.store().resume_sender(DEFAULT_TENANT, SENDER).await.expect("it can be resumed");
     all_with_provider(&fleet, job, 120).await;
     assert_each_accepted_once(&fleet.sandbox.arrivals(), 120);
     fleet.shutdown().await;

@@ -58,7 +58,8 @@ async fn departures(ledger: &TestLedger, stores: &[&Store], sender: &Sender, cou
         let mut started = courier.start(sender, &claimed).await;
         for message in claimed {
             let attempt = message.started.or_else(|| started.remove(&message.id));
-            let attempt = attempt.expect("what the limit lets through is alone and can be started");
+            // What the limit lets through is alone with its person, and can be started.
+            let attempt = attempt.unwrap();
             courier.accept(&Sending { id: message.id, attempt }).await;
             departures.push((courier.store.now_ms(), message.recipient_id));
         }
