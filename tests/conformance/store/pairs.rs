@@ -130,8 +130,8 @@ async fn who_gets_a_message_once_in_a_while_leaves_nothing_behind(ledger: TestLe
     let sender = sender(&store, rate(20)).await;
     for id in ["one", "two"] {
         planned(&store, broadcast(id, 0..10)).await;
+        departures(&ledger, &[&store], &sender, 10).await;
     }
-    departures(&ledger, &[&store], &sender, 20).await;
     for (id, person) in [("s", 20), ("t", 21), ("u", 20)] {
         planned(&store, send(id, person)).await;
         departures(&ledger, &[&store], &sender, 1).await;
