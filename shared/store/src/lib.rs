@@ -199,7 +199,7 @@ impl Store {
             arrivals: Arc::default(),
             actor: None,
             rules: Arc::default(),
-            pairs: Arc::new(pairs::Pairs::new(None)),
+            pairs: Arc::default(),
         };
         store.set_clock().await?;
         Ok(store)

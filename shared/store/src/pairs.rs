@@ -9,13 +9,14 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use kabar_domain::pair_limit::PairLimit;
 
 use crate::{
     LANE_JOB_MASK, Store,
+    audience::to_json,
     claims::{ClaimedRow, put_off},
     db::{Tx, args, statements},
     dialect::LOCK_PAIRS,
@@ -61,7 +62,7 @@ where pairs.paid_off_at < excluded.paid_off_at";
 }
 
 /// The limit, and what this process knows of who has lately been written to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Pairs {
     /// None: no limit is kept to.
     limit: Option<PairLimit>,
@@ -69,10 +70,6 @@ pub(crate) struct Pairs {
 }
 
 impl Pairs {
-    pub(crate) fn new(limit: Option<PairLimit>) -> Self {
-        Self { limit, lately: Mutex::default() }
-    }
-
     /// Those of `claimed` that may leave now; the others are put off. `known` says whether the ledger has pairs of the sender.
     pub(crate) async fn keep(
         &self,
@@ -82,7 +79,7 @@ impl Pairs {
         claimed: Vec<ClaimedRow>,
         now: i64,
     ) -> StoreResult<Vec<ClaimedRow>> {
-        let Some(limit) = self.limit else { return Ok(claimed) };
+        let Some(limit) = self.limit.filter(|_| !claimed.is_empty()) else { return Ok(claimed) };
         let again = self.note(limit, sender_id, &claimed, now);
         if again.is_empty() && !known {
             return Ok(claimed);
@@ -124,7 +121,7 @@ impl Pairs {
         put_off(tx, &at_limit, AT_LIMIT, now).await?;
         put_off(tx, &in_turn, IN_TURN, now).await?;
         if !booked.is_empty() {
-            tx.execute(BOOK, args![sender_id, crate::audience::to_json(&booked)?]).await?;
+            tx.execute(BOOK, args![sender_id, to_json(&booked)?]).await?;
         }
         Ok(leave)
     }
@@ -203,7 +200,7 @@ impl Store {
     /// none.
     #[must_use]
     pub fn with_pair_limit(&self, limit: Option<PairLimit>) -> Self {
-        Self { pairs: std::sync::Arc::new(Pairs::new(limit)), ..self.clone() }
+        Self { pairs: Arc::new(Pairs { limit, ..Pairs::default() }), ..self.clone() }
     }
 
     /// Forgets the pairs whose messages are paid off, at most `limit`; how many.

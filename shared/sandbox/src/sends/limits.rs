@@ -29,52 +29,52 @@ pub(crate) struct Number {
     pub(crate) pairs: Pairs,
 }
 
-/// The sends that a number's throughput let through in the last second.
+/// What a limit on any stretch of time has let through in the last one.
 #[derive(Debug, Default)]
-pub(crate) struct Throughput {
-    passed: VecDeque<Instant>,
-}
+struct Passed(VecDeque<Instant>);
 
-impl Throughput {
-    /// Whether one more send may pass, so that no half-open second ever has more than `rate_per_second`. Sends that
-    /// were refused do not count, or a client that keeps trying would never get through.
-    pub(crate) fn admits(&mut self, at: Instant, rate_per_second: u32) -> bool {
-        let at = self.passed.back().map_or(at, |newest| at.max(*newest));
-        while self.passed.front().is_some_and(|oldest| *oldest + SECOND <= at) {
-            self.passed.pop_front();
+impl Passed {
+    /// Whether one more may pass, so that no half-open stretch of `length` ever has more than `most`. Those that were refused
+    /// do not count, or a client that keeps trying would never get through.
+    fn admits(&mut self, at: Instant, most: u32, length: Duration) -> bool {
+        let at = self.0.back().map_or(at, |newest| at.max(*newest));
+        while self.0.front().is_some_and(|oldest| *oldest + length <= at) {
+            self.0.pop_front();
         }
-        let admitted = self.passed.len() < rate_per_second as usize;
+        let admitted = self.0.len() < most as usize;
         if admitted {
-            self.passed.push_back(at);
+            self.0.push_back(at);
         }
         admitted
+    }
+}
+
+/// The sends that a number's throughput let through in the last second.
+#[derive(Debug, Default)]
+pub(crate) struct Throughput(Passed);
+
+impl Throughput {
+    /// Whether one more send may pass.
+    pub(crate) fn admits(&mut self, at: Instant, rate_per_second: u32) -> bool {
+        self.0.admits(at, rate_per_second, SECOND)
     }
 }
 
 /// The calls of the last hour that count against a limit on calls.
 #[derive(Debug, Default)]
-pub(crate) struct Calls {
-    counted: VecDeque<Instant>,
-}
+pub(crate) struct Calls(Passed);
 
 impl Calls {
-    /// Counts one more call, whatever becomes of it; whether it may pass.
+    /// Whether one more call may pass.
     pub(crate) fn admits(&mut self, at: Instant, per_hour: u32) -> bool {
-        while self.counted.front().is_some_and(|oldest| *oldest + HOUR <= at) {
-            self.counted.pop_front();
-        }
-        let admitted = self.counted.len() < per_hour as usize;
-        if admitted {
-            self.counted.push_back(at);
-        }
-        admitted
+        self.0.admits(at, per_hour, HOUR)
     }
 
     /// How much of the limit is used up, in percent, and in how many minutes the oldest call counts no more if that is all.
     pub(crate) fn usage(&self, at: Instant, per_hour: u32) -> CallUsage {
-        let used = self.counted.len() as u64;
+        let used = self.0.0.len() as u64;
         let percent = used * 100 / u64::from(per_hour.max(1));
-        let free_at = self.counted.front().filter(|_| used >= u64::from(per_hour)).map(|oldest| *oldest + HOUR);
+        let free_at = self.0.0.front().filter(|_| used >= u64::from(per_hour)).map(|oldest| *oldest + HOUR);
         let minutes = free_at.map_or(0, |free| free.saturating_duration_since(at).as_secs().div_ceil(60));
         CallUsage { percent, minutes }
     }
