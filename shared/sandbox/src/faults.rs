@@ -39,10 +39,11 @@ pub struct Faults {
     pub throttle_burst: u32,
     /// The code that a burst answers with; 429 means a bare HTTP 429 without a body. Default: 130429.
     pub throttle_code: i64,
-    /// The calls that the application may make in any hour, all its numbers together. Answers to sends tell how much of it is
-    /// used up (`X-App-Usage`); more is answered with 4. Setting faults anew starts the count anew.
+    /// The sends and looks at the list of templates that the application may make in any hour, all its numbers together. Answers
+    /// to them tell how much of it is used up (`X-App-Usage`); more is answered with 4. Setting faults anew starts the count
+    /// anew.
     pub app_calls_per_hour: Option<u32>,
-    /// The calls that the business account may make in any hour, as above (`X-Business-Use-Case-Usage`, 80007).
+    /// The same for the business account (`X-Business-Use-Case-Usage`, 80007).
     pub account_calls_per_hour: Option<u32>,
     /// `Retry-After` on every throttle, rounded up to whole seconds.
     #[serde(rename = "retry_after_ms", with = "optional_milliseconds")]

@@ -120,8 +120,19 @@ impl Register {
         Decision { fate, latency: self.latency(), usage: self.usage(at) }
     }
 
+    /// Counts a call against the limits on calls, or refuses it.
+    pub(crate) fn count_call(&mut self, at: Instant) -> Result<(), ApiError> {
+        if self.faults.app_calls_per_hour.is_some_and(|most| !self.app_calls.admits(at, most)) {
+            return Err(ApiError::of_code(4));
+        }
+        if self.faults.account_calls_per_hour.is_some_and(|most| !self.account_calls.admits(at, most)) {
+            return Err(ApiError::of_code(80_007));
+        }
+        Ok(())
+    }
+
     /// What answers tell of the limits on calls.
-    fn usage(&self, at: Instant) -> Usage {
+    pub(crate) fn usage(&self, at: Instant) -> Usage {
         Usage {
             app: self.faults.app_calls_per_hour.map(|most| self.app_calls.usage(at, most)),
             account: self.faults.account_calls_per_hour.map(|most| self.account_calls.usage(at, most)),
@@ -211,11 +222,8 @@ impl Register {
         if self.burst() {
             return Some(ApiError::of_code(self.faults.throttle_code));
         }
-        if self.faults.app_calls_per_hour.is_some_and(|most| !self.app_calls.admits(at, most)) {
-            return Some(ApiError::of_code(4));
-        }
-        if self.faults.account_calls_per_hour.is_some_and(|most| !self.account_calls.admits(at, most)) {
-            return Some(ApiError::of_code(80_007));
+        if let Err(error) = self.count_call(at) {
+            return Some(error);
         }
         let number = self.numbers.get_mut(phone_number_id)?;
         if self.rate_per_second.is_some_and(|rate| !number.throughput.admits(at, rate)) {
