@@ -84,24 +84,9 @@ impl Pairs {
         if again.is_empty() && !known {
             return Ok(claimed);
         }
-        if !again.is_empty() {
-            // For the message before this one, whenever that was.
-            let owed = limit.paid_off_after(now, now);
-            tx.execute(OPEN, args![sender_id, sorted_list(again), owed]).await?;
-        }
-        let people = sorted_list(claimed.iter().map(|message| message.recipient_id));
-        let owing: Vec<(i64, i64)> = tx.all(LOCK_PAIRS, args![sender_id, people]).await?;
-        if owing.is_empty() {
-            return Ok(claimed);
-        }
-        let people = sorted_list(owing.iter().map(|(id, _)| *id));
-        let ids = sorted_list(claimed.iter().map(|message| message.id));
-        let in_hand: Vec<(i64,)> = tx.all(IN_HAND, args![sender_id, people, ids]).await?;
-        let mut queues: HashMap<i64, Queue> =
-            owing.into_iter().map(|(id, paid_off_at)| (id, Queue::new(paid_off_at, now))).collect();
-        for (id,) in in_hand {
-            queues.entry(id).and_modify(|queue| queue.turn_at = now + IN_TURN_MS);
-        }
+        // What is owed for the message before this one, whenever that was.
+        let owed = limit.paid_off_after(now, now);
+        let mut queues = queues(tx, sender_id, again, owed, &claimed, now).await?;
         let (mut leave, mut booked) = (Vec::with_capacity(claimed.len()), Vec::new());
         let (mut at_limit, mut in_turn) = (Vec::new(), Vec::new());
         for message in claimed {
@@ -109,13 +94,13 @@ impl Pairs {
                 leave.push(message);
                 continue;
             };
-            let (at, limited) = queue.next(limit);
-            if at <= now {
-                booked.push((message.recipient_id, queue.paid_off_at));
-                leave.push(message);
-            } else {
-                let wait = if limited { &mut at_limit } else { &mut in_turn };
-                wait.push((message.id, at));
+            match queue.next(limit) {
+                (at, _) if at <= now => {
+                    booked.push((message.recipient_id, queue.paid_off_at));
+                    leave.push(message);
+                }
+                (at, true) => at_limit.push((message.id, at)),
+                (at, false) => in_turn.push((message.id, at)),
             }
         }
         put_off(tx, &at_limit, AT_LIMIT, now).await?;
@@ -173,6 +158,35 @@ impl Lately {
     }
 }
 
+/// The queues of those people of a claim whom the ledger knows, locked; those to whom a message goes `again` come into it with
+/// what is `owed` for the one before.
+async fn queues(
+    tx: &mut Tx,
+    sender_id: i64,
+    again: BTreeSet<i64>,
+    owed: i64,
+    claimed: &[ClaimedRow],
+    now: i64,
+) -> StoreResult<HashMap<i64, Queue>> {
+    if !again.is_empty() {
+        tx.execute(OPEN, args![sender_id, sorted_list(again), owed]).await?;
+    }
+    let people = sorted_list(claimed.iter().map(|message| message.recipient_id));
+    let owing: Vec<(i64, i64)> = tx.all(LOCK_PAIRS, args![sender_id, people]).await?;
+    if owing.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let people = sorted_list(owing.iter().map(|(id, _)| *id));
+    let mut queues: HashMap<i64, Queue> =
+        owing.into_iter().map(|(id, paid_off_at)| (id, Queue { paid_off_at, turn_at: now })).collect();
+    let ids = sorted_list(claimed.iter().map(|message| message.id));
+    let in_hand: Vec<(i64,)> = tx.all(IN_HAND, args![sender_id, people, ids]).await?;
+    for (id,) in in_hand {
+        queues.entry(id).and_modify(|queue| queue.turn_at = now + IN_TURN_MS);
+    }
+    Ok(queues)
+}
+
 /// The messages to one person that a claim has, one after the other. Times are Unix milliseconds.
 struct Queue {
     paid_off_at: i64,
@@ -181,10 +195,6 @@ struct Queue {
 }
 
 impl Queue {
-    const fn new(paid_off_at: i64, now: i64) -> Self {
-        Self { paid_off_at, turn_at: now }
-    }
-
     /// When the next message may leave, and whether it is the limit that says so.
     fn next(&mut self, limit: PairLimit) -> (i64, bool) {
         let at = limit.next_at(self.paid_off_at, self.turn_at);
@@ -261,7 +271,7 @@ mod tests {
     #[test]
     fn messages_to_one_person_are_looked_at_one_after_the_other() {
         let limit = PairLimit::new(Duration::from_secs(6), 4);
-        let mut queue = Queue::new(0, 1_000);
+        let mut queue = Queue { paid_off_at: 0, turn_at: 1_000 };
         let looks: Vec<_> = (0..5).map(|_| queue.next(limit)).collect();
         assert_eq!(looks, [(1_000, false), (1_250, false), (1_500, false), (7_000, true), (13_000, true)]);
     }
