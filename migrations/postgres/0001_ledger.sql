@@ -91,6 +91,14 @@ create table reached (
 );
 create index reached_by_time on reached (budget_id, reached_at);
 
+-- People to whom a sender wrote more than once lately. A row is forgotten once all is paid off.
+create table pairs (
+  sender_id bigint not null references senders (id),
+  recipient_id bigint not null references recipients (id),
+  paid_off_at bigint not null,         -- by then its messages keep the provider's limit for a pair in the long run
+  primary key (sender_id, recipient_id)
+);
+
 create table blocks (
   recipient_id bigint not null references recipients (id),
   channel text not null,
@@ -320,6 +328,14 @@ create table api_keys (
   revoked_at bigint,
   last_used_at bigint,
   unique (tenant_id, name)
+);
+
+-- The limit in messages of those who show tokens. A row is forgotten once nothing of it is spent.
+create table allowances (
+  tenant_id bigint not null references tenants (id),
+  subject text not null,               -- as the audit log names it: nothing personal
+  spent_until_us bigint not null,      -- the messages that it enqueued fill its limit up to this time
+  primary key (tenant_id, subject)
 );
 
 -- Who changed what, written in the transaction of the change. Holds no personal data.

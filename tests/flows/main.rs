@@ -1,6 +1,7 @@
 //! Whole flows through a fleet: from a job to what the provider saw and what the ledger says of it.
 #![expect(clippy::expect_used, reason = "a test that cannot go on ends with a clear text")]
 
+mod admission;
 mod apart;
 mod api;
 mod bad_input;
@@ -13,11 +14,13 @@ mod doubt;
 mod halt;
 mod logs;
 mod operator;
+mod pairs;
 mod program;
 mod provider_down;
 mod reminders;
 mod support;
 mod templates;
+mod tenants;
 mod throttle;
 mod traces;
 mod urgent;

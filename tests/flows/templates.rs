@@ -1,5 +1,6 @@
 //! Templates as their provider lists them, and values that are written in their language.
 
+use kabar_sandbox::{Faults, Sandbox};
 use kabar_tests::{Home, eventually, guests::phone, http, sandbox};
 use serde_json::{Value, json};
 
@@ -11,24 +12,28 @@ const ACCOUNT: &str = "100000000000001";
 /// More than fit on one page.
 const TEMPLATES: usize = 130;
 
+/// Adds a template at the provider.
+async fn register(sandbox: &Sandbox, template: Value) {
+    let address = sandbox.base_url().trim_start_matches("http://").to_owned();
+    let authorization = format!("Bearer {}", sandbox::ACCESS_TOKEN);
+    let path = format!("/v26.0/{ACCOUNT}/message_templates");
+    let answer = http::post(&address, &path, &[("authorization", &authorization)], &template).await;
+    assert_eq!(answer.expect("the sandbox answers").status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn templates_are_taken_over_checked_and_written_in_their_language() {
     let sandbox = sandbox::start(|_| {}).await;
-    let address = sandbox.base_url().trim_start_matches("http://").to_owned();
-    let authorization = format!("Bearer {}", sandbox::ACCESS_TOKEN);
-    let register = async |template: Value| {
-        let path = format!("/v26.0/{ACCOUNT}/message_templates");
-        let answer = http::post(&address, &path, &[("authorization", &authorization)], &template).await;
-        assert_eq!(answer.unwrap().status, 200);
-    };
     let body = |text: &str| json!([{"type": "BODY", "text": text, "example": {"body_text": [["Siti", "Rp 1"]]}}]);
     for number in 1..TEMPLATES {
-        register(json!({"name": format!("t_{number}"), "language": "id", "category": "UTILITY",
-            "status": if number == 1 { "PAUSED" } else { "APPROVED" }, "components": body("Halo")}))
-        .await;
+        let status = if number == 1 { "PAUSED" } else { "APPROVED" };
+        let template = json!({"name": format!("t_{number}"), "language": "id", "category": "UTILITY", "status": status,
+            "components": body("Halo")});
+        register(&sandbox, template).await;
     }
-    register(json!({"name": "bill", "language": "id", "category": "UTILITY", "components": body("Halo {{1}}: {{2}}")}))
-        .await;
+    let bill =
+        json!({"name": "bill", "language": "id", "category": "UTILITY", "components": body("Halo {{1}}: {{2}}")});
+    register(&sandbox, bill).await;
 
     let home = Home::new().on_sandbox(&sandbox);
     let nowhere = home.kabar(&["template", "sync"]).await.code(1);
@@ -66,22 +71,40 @@ async fn templates_are_taken_over_checked_and_written_in_their_language() {
     sandbox.shutdown().await;
 }
 
+fn halo(name: &str) -> Value {
+    json!({"name": name, "language": "id", "category": "UTILITY", "components": [{"type": "BODY", "text": "Halo"}]})
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_takes_them_over_by_itself_where_the_settings_say_so() {
     let sandbox = sandbox::start(|_| {}).await;
-    let address = sandbox.base_url().trim_start_matches("http://").to_owned();
-    let authorization = format!("Bearer {}", sandbox::ACCESS_TOKEN);
-    let template = json!({"name": "bill", "language": "id", "category": "UTILITY",
-        "components": [{"type": "BODY", "text": "Halo"}]});
-    let path = format!("/v26.0/{ACCOUNT}/message_templates");
-    let answer = http::post(&address, &path, &[("authorization", &authorization)], &template).await.unwrap();
-    assert_eq!(answer.status, 200);
+    register(&sandbox, halo("bill")).await;
     let home = Home::new().on_sandbox(&sandbox).with("KABAR_TEMPLATES_SYNC_EVERY", "1m");
     let _ = home.kabar(&["sender", "set", "default", "--account-id", ACCOUNT]).await.success();
     let fleet = home.fleet().await;
     eventually(WITHIN, async || {
         let known = home.kabar(&["template", "list", "--json"]).await.success().json();
         if known[0]["account"] == ACCOUNT { Ok(()) } else { Err(known.to_string()) }
+    })
+    .await;
+    fleet.stop().await;
+    sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_leaves_a_list_before_the_accounts_calls_are_used_up() {
+    let sandbox = sandbox::start(|_| {}).await;
+    for number in 0..TEMPLATES {
+        register(&sandbox, halo(&format!("t_{number}"))).await;
+    }
+    // The first page is all that there is.
+    sandbox.set_faults(Faults { account_calls_per_hour: Some(1), ..Faults::default() });
+    let home = Home::new().on_sandbox(&sandbox).with("KABAR_TEMPLATES_SYNC_EVERY", "1m");
+    let _ = home.kabar(&["sender", "set", "default", "--account-id", ACCOUNT]).await.success();
+    let fleet = home.fleet().await;
+    eventually(WITHIN, async || {
+        let log = fleet.log();
+        if log.contains("100 % of the calls of this hour are used up") { Ok(()) } else { Err(log) }
     })
     .await;
     fleet.stop().await;

@@ -139,6 +139,44 @@ async fn a_limit_of_the_app_parks_all_its_senders_and_no_other() {
     parks_its_neighbours(4).await;
 }
 
+/// The provider tells with each answer how much of its limit is used up; it never has to refuse.
+async fn slows_down_ahead_of(limit: Faults) {
+    let parked_for = ["courier.park_first", "courier.park_most"].map(|key| (key, "1h".to_owned()));
+    let rate = Rate::per_second(50).expect("it is a rate");
+    let options = FleetOptions { rate, settings: parked_for.into(), ..FleetOptions::default() };
+    let fleet = TestFleet::start(options, |config| {
+        config.access_tokens.push(STRANGERS_TOKEN.to_owned());
+        config.phone_number_ids = [PHONE_NUMBER_ID, OTHER_NUMBER, STRANGERS_NUMBER].map(str::to_owned).into();
+        config.faults = limit;
+    })
+    .await;
+    neighbours(&fleet).await;
+    let job = fleet.enqueue(broadcast("dep-1", 120)).await;
+    for name in [SENDER, "other"] {
+        let parked = sender_is(fleet.store(), name, "parked").await;
+        let reason = parked.reason.unwrap_or_default();
+        assert!(reason.contains("9") && reason.contains("of the calls are used up"), "{name}: {reason}");
+    }
+    assert_eq!(sender_status(fleet.store(), "stranger").await.state, "active");
+    let counters = fleet.sandbox.counters();
+    assert!((90..100).contains(&counters.received) && counters.throttled == 0, "{counters:?}");
+    fleet.sandbox.set_faults(Faults::default());
+    fleet.store().resume_sender(DEFAULT_TENANT, SENDER).await.expect("it can be resumed");
+    all_with_provider(&fleet, job, 120).await;
+    assert_each_accepted_once(&fleet.sandbox.arrivals(), 120);
+    fleet.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nearly_used_limit_of_the_account_slows_all_its_senders_ahead_of_a_refusal() {
+    slows_down_ahead_of(Faults { account_calls_per_hour: Some(100), ..Faults::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nearly_used_limit_of_the_app_slows_all_its_senders_ahead_of_a_refusal() {
+    slows_down_ahead_of(Faults { app_calls_per_hour: Some(100), ..Faults::default() }).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spam_restriction_parks_for_hours() {
     let fleet = TestFleet::start(one_try(Rate::Unlimited), |config| {

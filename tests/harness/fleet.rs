@@ -61,6 +61,7 @@ impl TestFleet {
         let store = ledger.reopen().await;
         store.add_sender(DEFAULT_TENANT, &sender(&sandbox, options.rate)).await.expect("the sender can be added");
         let settings = settings(&options.settings);
+        let store = store.with_pair_limit(settings.pace.pair_limit);
         let fleet = Fleet::start(settings, store, &Worker::ALL, None).await.expect("the fleet starts");
         let fleet = Self { sandbox, fleet, ledger };
         if options.receipts {

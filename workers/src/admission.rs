@@ -1,5 +1,6 @@
 //! What is known of a job's sender and template is asked before the job is taken in, so that a producer hears of a slip at
-//! once and not from a thousand failed messages. The command line and the HTTP API both come this way.
+//! once and not from a thousand failed messages. Every door comes this way: the command line, the HTTP API, the line of jobs,
+//! schedules, and dead letters that are tried again.
 
 use std::collections::{HashMap, hash_map::Entry};
 

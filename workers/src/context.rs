@@ -131,7 +131,7 @@ pub async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
         ..StoreOptions::at(place)
     })
     .await?;
-    Ok(store.with_rules(settings.people.rules.clone()))
+    Ok(store.with_rules(settings.people.rules.clone()).with_pair_limit(settings.pace.pair_limit))
 }
 
 /// Opens the queue as the settings say. With a ledger on SQLite its lines are made where they are missing, as the

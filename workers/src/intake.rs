@@ -1,15 +1,15 @@
-//! Takes jobs of other services from the line `jobs`, writes them down, then acknowledges. What cannot be understood
-//! becomes a dead letter with its reason; it never blocks the line and is never dropped.
+//! Takes jobs of other services from the line `jobs`, writes them down, then acknowledges. What cannot be understood, or is
+//! not admitted, becomes a dead letter with its reason; it never blocks the line and is never dropped.
 
 use std::time::Duration;
 
 use kabar_domain::job::{Job, JobId};
 use kabar_queue::{Delivery, Line, QueueError};
-use kabar_store::{DEFAULT_TENANT, NewDeadLetter};
+use kabar_store::{DEFAULT_TENANT, Enqueued, NewDeadLetter};
 use kabar_telemetry::names;
 
 use crate::{
-    admission::count_job,
+    admission::{Admission, Refusal, count_job},
     context::{Shared, door},
     fault::{self, Point},
     steps::{Next, StepError},
@@ -24,27 +24,61 @@ const WAIT: Duration = Duration::from_secs(1);
 
 pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let deliveries = context.queue.take(Line::Jobs, MOST_JOBS, WAIT).await?;
+    let mut admission = Admission::new(&context.store, DEFAULT_TENANT, context.settings.templates.strict);
+    let mut written = 0;
+    let mut ended = Ok(Next::Now);
     for delivery in &deliveries {
-        let arrival = Arrival::now(Line::Jobs.as_str(), delivery.traceparent.as_deref());
-        match Job::from_json(&delivery.body, door(&context.settings), fallback_id(delivery)) {
-            Ok(job) => match context.store.enqueue(DEFAULT_TENANT, &job).await {
-                Ok(enqueued) => {
-                    count_job(&job, &enqueued);
-                    arrival.enqueued(&context, DEFAULT_TENANT, [(&job, &enqueued)]);
-                }
-                Err(error) if !error.is_passing() => {
-                    bury(&context, delivery, &error.to_string()).await?;
-                }
-                Err(error) => return Err(error.into()),
-            },
-            Err(error) => bury(&context, delivery, &error.to_string()).await?,
+        match take_in(&context, &mut admission, delivery).await {
+            Ok(()) => written += 1,
+            Err(error) => {
+                ended = Err(error);
+                break;
+            }
         }
     }
-    if !deliveries.is_empty() {
+    let (done, left) = deliveries.split_at(written);
+    // Also before a fault: a letter that came again would be there twice.
+    if !done.is_empty() {
         fault::pass(Point::BeforeJobAck);
-        context.queue.acknowledge(&deliveries).await?;
+        context.queue.acknowledge(done).await?;
     }
-    Ok(Next::Now)
+    if !left.is_empty() {
+        // What cannot be given back comes back by itself, only later.
+        let given_back = context.queue.release(left).await;
+        given_back
+            .unwrap_or_else(|error| tracing::debug!(error = &error as &dyn std::error::Error, "jobs stay hidden"));
+    }
+    ended
+}
+
+/// Writes a job down, or a dead letter where it cannot be carried out. An error says nothing of the job, only that the
+/// ledger cannot be used for now.
+async fn take_in(context: &Shared, admission: &mut Admission<'_>, delivery: &Delivery) -> Result<(), StepError> {
+    let arrival = Arrival::now(Line::Jobs.as_str(), delivery.traceparent.as_deref());
+    let job = match Job::from_json(&delivery.body, door(&context.settings), fallback_id(delivery)) {
+        Ok(job) => job,
+        Err(error) => return Ok(bury(context, delivery, &error.to_string()).await?),
+    };
+    match enqueue(context, admission, &job).await {
+        Ok(enqueued) => {
+            count_job(&job, &enqueued);
+            arrival.enqueued(context, DEFAULT_TENANT, [(&job, &enqueued)]);
+        }
+        Err(Refusal::Ledger(error)) if error.is_of_the_ledger() => return Err(error.into()),
+        Err(refusal) => bury(context, delivery, &refusal.to_string()).await?,
+    }
+    Ok(())
+}
+
+/// Enqueues a job that is admitted, or was when it came for the first time: a line may bring it again at any time, and its
+/// template may be paused by then.
+async fn enqueue(context: &Shared, admission: &mut Admission<'_>, job: &Job) -> Result<Enqueued, Refusal> {
+    if let Err(refusal) = admission.check(job).await
+        && context.store.job_id(DEFAULT_TENANT, job.id().as_str()).await?.is_none()
+    {
+        return Err(refusal);
+    }
+    Ok(context.store.enqueue(DEFAULT_TENANT, job).await?)
 }
 
 /// The broker's message id stands in for a missing `id`: a redelivery carries it again, so it is the same job.

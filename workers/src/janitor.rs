@@ -34,6 +34,8 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     }
     let expired = store.expire_messages(MOST_MESSAGES).await?;
     let quiet = store.keep_quiet_hours(MOST_MESSAGES).await?;
+    store.forget_allowances(MOST_MESSAGES).await?;
+    store.forget_pairs(MOST_MESSAGES).await?;
     let doubts = store.settle_doubts(MOST_MESSAGES).await?;
     for (by, count) in [("absence", doubts.absent), ("policy", doubts.resent), ("person", doubts.unresolved)] {
         if count > 0 {

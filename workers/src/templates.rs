@@ -41,6 +41,14 @@ pub enum SyncError {
     /// The provider refused, or was not reached.
     #[error("the provider's list of templates: {}. {}", .0.meaning, .0.advice)]
     Provider(Box<Outcome>),
+    /// So much of a limit on calls is used up that what is left is for others.
+    #[error(
+        "the provider's list of templates was left before its end: {percent} % of the calls of this hour are used up"
+    )]
+    NearLimit {
+        /// How much of it.
+        percent: u32,
+    },
     /// The list goes on and on.
     #[error("the provider's list of templates has more than {MOST_PAGES} pages")]
     Endless,
@@ -49,11 +57,17 @@ pub enum SyncError {
     Ledger(#[from] StoreError),
 }
 
-/// Takes over the whole list of the sender's business account.
+/// Takes over the whole list of the sender's business account; where `most_percent` is given, only as long as less of a limit
+/// on calls is used up.
 ///
 /// # Errors
 /// When the provider cannot be asked, or the ledger cannot be written.
-pub async fn sync(store: &Store, providers: &Providers, sender: &Sender) -> Result<Synced, SyncError> {
+pub async fn sync(
+    store: &Store,
+    providers: &Providers,
+    sender: &Sender,
+    most_percent: Option<u32>,
+) -> Result<Synced, SyncError> {
     let access = access_of(sender);
     let (mut listed, mut unreadable) = (Vec::new(), Vec::new());
     let mut after: Option<String> = None;
@@ -71,6 +85,9 @@ pub async fn sync(store: &Store, providers: &Providers, sender: &Sender) -> Resu
             let templates = store.sync_templates(sender.tenant, &sender.account, &listed).await?;
             return Ok(Synced { sender: sender.name.clone(), account: sender.account.clone(), templates, unreadable });
         }
+        if let Some(usage) = page.usage.filter(|usage| most_percent.is_some_and(|most| usage.percent >= most)) {
+            return Err(SyncError::NearLimit { percent: usage.percent });
+        }
     }
     Err(SyncError::Endless)
 }
@@ -85,7 +102,8 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
             continue;
         }
         let sender = context.store.sender_by_id(due.sender_id).await?;
-        match sync(&context.store, &context.providers, &sender).await {
+        let most_percent = Some(context.settings.pace.call_limit_percent);
+        match sync(&context.store, &context.providers, &sender, most_percent).await {
             Ok(Synced { templates, unreadable, .. }) => tracing::info!(
                 sender = sender.id,
                 listed = templates.listed,

@@ -15,6 +15,7 @@ pub mod json;
 pub mod message;
 pub mod outcome;
 pub mod pace;
+pub mod pair_limit;
 pub mod people_rules;
 pub mod phone;
 pub mod quiet_hours;

@@ -5,6 +5,8 @@ use std::fmt;
 use kabar_domain::{content::Content, phone::PhoneNumber, sender::ProviderKind};
 use reqwest::header::HeaderValue;
 
+use crate::usage::Usage;
+
 /// The way to a sender's provider.
 #[derive(Debug, Clone)]
 pub struct Access {
@@ -110,6 +112,8 @@ pub struct TemplatePage {
     pub templates: Vec<serde_json::Value>,
     /// What to ask the next page with; none at the end of the list.
     pub next: Option<String>,
+    /// Of the limits on calls that the answer told of, the one of which the most is used.
+    pub usage: Option<Usage>,
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use chrono::Utc;
 use kabar_domain::outcome::{Decision, Outcome, Scope};
 use reqwest::{
     Client, RequestBuilder, Response, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 
 use crate::{
@@ -30,6 +30,7 @@ pub(crate) struct Http {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<std::time::Duration>,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
     pub(crate) end: End,
 }
@@ -88,6 +89,7 @@ async fn read(mut response: Response, max_bytes: usize) -> Answer {
     let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = header.and_then(|value| retry_after::parse(value, Utc::now()));
     let status = response.status().as_u16();
+    let headers = std::mem::take(response.headers_mut());
     let mut body = Vec::new();
     let end = loop {
         match response.chunk().await {
@@ -97,7 +99,7 @@ async fn read(mut response: Response, max_bytes: usize) -> Answer {
             Err(_) => break End::BrokenOff,
         }
     };
-    Answer { status, retry_after, body, end }
+    Answer { status, retry_after, headers, body, end }
 }
 
 /// What to make of an exchange that broke before a status line came.

@@ -23,6 +23,7 @@ mod mask;
 mod options;
 mod policy;
 mod retry_after;
+mod usage;
 pub mod whatsapp_cloud;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use kabar_domain::{outcome::Outcome, report::Report, sender::ProviderKind};
 pub use access::{Access, Number, SendRequest, TemplatePage, Token};
 pub use options::{Options, ProviderError, UnreadableEvent};
 pub use policy::Policy;
+pub use usage::{Sent, Usage};
 
 use exchange::Http;
 
@@ -65,11 +67,12 @@ impl Providers {
         Ok(Self { inner: Arc::new(Inner { http, whatsapp_cloud }) })
     }
 
-    /// Sends one message in one request, and says what came of it. Never repeats, never panics.
+    /// Sends one message in one request, and says what came of it, and how much of what limits calls is used up. Never
+    /// repeats, never panics.
     ///
     /// Takes at most the request timeout. The future must be awaited to its end: dropping it leaves the message in
     /// doubt without an outcome.
-    pub async fn send(&self, access: &Access, request: &SendRequest<'_>) -> Outcome {
+    pub async fn send(&self, access: &Access, request: &SendRequest<'_>) -> Sent {
         match access.provider {
             ProviderKind::WhatsappCloud => {
                 whatsapp_cloud::send(&self.inner.http, &self.inner.whatsapp_cloud, access, request).await

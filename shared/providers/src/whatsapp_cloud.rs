@@ -7,6 +7,7 @@ mod errors;
 pub(crate) mod request;
 mod response;
 pub(crate) mod templates;
+mod usage;
 pub mod webhook;
 
 use kabar_domain::outcome::{Decision, Outcome};
@@ -16,6 +17,7 @@ use crate::{
     endpoint,
     exchange::Http,
     policy::Policy,
+    usage::Sent,
 };
 
 pub(crate) use errors::policy;
@@ -23,17 +25,17 @@ pub(crate) use errors::policy;
 /// What [`check`] asks of the number.
 const NUMBER_FIELDS: &str = "?fields=display_phone_number,verified_name,quality_rating,throughput,status";
 
-pub(crate) async fn send(http: &Http, policy: &Policy, access: &Access, request: &SendRequest<'_>) -> Outcome {
+pub(crate) async fn send(http: &Http, policy: &Policy, access: &Access, request: &SendRequest<'_>) -> Sent {
     let url = match endpoint::url(access, "/messages", http.allows_plain_http()) {
         Ok(url) => url,
-        Err(halt) => return halt,
+        Err(halt) => return halt.into(),
     };
     let Ok(body) = request::body(request) else {
-        return Outcome::of(Decision::Failed, "the content cannot be written as JSON");
+        return Outcome::of(Decision::Failed, "the content cannot be written as JSON").into();
     };
     match http.post(url, &access.token, body).await {
-        Ok(answer) => response::read_send(&answer, policy),
-        Err(outcome) => outcome,
+        Ok(answer) => Sent { outcome: response::read_send(&answer, policy), usage: usage::read(&answer.headers) },
+        Err(outcome) => outcome.into(),
     }
 }
 

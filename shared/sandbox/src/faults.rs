@@ -39,6 +39,12 @@ pub struct Faults {
     pub throttle_burst: u32,
     /// The code that a burst answers with; 429 means a bare HTTP 429 without a body. Default: 130429.
     pub throttle_code: i64,
+    /// The sends and looks at the list of templates that the application may make in any hour, all its numbers together. Answers
+    /// to them tell how much of it is used up (`X-App-Usage`); more is answered with 4. Setting faults anew starts the count
+    /// anew.
+    pub app_calls_per_hour: Option<u32>,
+    /// The same for the business account (`X-Business-Use-Case-Usage`, 80007).
+    pub account_calls_per_hour: Option<u32>,
     /// `Retry-After` on every throttle, rounded up to whole seconds.
     #[serde(rename = "retry_after_ms", with = "optional_milliseconds")]
     pub retry_after: Option<Duration>,
@@ -69,6 +75,8 @@ impl Default for Faults {
             throttle_every: None,
             throttle_burst: 0,
             throttle_code: 130_429,
+            app_calls_per_hour: None,
+            account_calls_per_hour: None,
             retry_after: None,
             token_expires_after: None,
             webhook_loss_share: 0.0,

@@ -19,6 +19,8 @@ pub struct Jwt {
     pub scope_claim: String,
     /// What kabar's scopes begin with there; may be empty.
     pub scope_prefix: String,
+    /// The most messages that all tokens of one subject may enqueue in a minute; none: no limit.
+    pub messages_per_minute: Option<u32>,
     /// How old the keys become before they are fetched anew.
     pub refresh_every: Duration,
     /// The shortest time between two fetches.
@@ -54,6 +56,7 @@ impl Jwt {
         let tenant_claim = reader.get("jwt.tenant_claim")?;
         let scope_claim = reader.get("jwt.scope_claim")?;
         let scope_prefix: Option<String> = reader.get("jwt.scope_prefix")?;
+        let messages_per_minute = reader.get("jwt.messages_per_minute")?;
         let refresh_every = reader.get("jwt.refresh_every")?;
         let fetch_floor = reader.get("jwt.fetch_floor")?;
         let keep = reader.get("jwt.keep")?;
@@ -71,6 +74,7 @@ impl Jwt {
                 tenant_claim,
                 scope_claim,
                 scope_prefix: scope_prefix.unwrap_or_default(),
+                messages_per_minute,
                 refresh_every,
                 fetch_floor,
                 keep,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kabar_domain::pace::Rate;
+use kabar_domain::{pace::Rate, pair_limit::PairLimit};
 
 use crate::reader::Reader;
 
@@ -26,10 +26,16 @@ pub struct Pace {
     pub bulk_floor_percent: u8,
     /// What of a daily budget of people is kept for urgent messages, 0 to 50 hundredths.
     pub urgent_budget_percent: u8,
+    /// How often one person may be written to by one sender; none: as often as there is something to say.
+    pub pair_limit: Option<PairLimit>,
+    /// From how much of a limit on calls on its senders are parked, 50 to 100 hundredths.
+    pub call_limit_percent: u32,
 }
 
 impl Pace {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let pair_interval: Option<Duration> = reader.get("pace.pair_interval")?;
+        let pair_burst = reader.get("pace.pair_burst")?;
         let pace = Self {
             default_rate: reader.get("pace.default_rate")?,
             margin: reader.get("pace.margin")?,
@@ -39,6 +45,8 @@ impl Pace {
             normal_floor_percent: reader.get("pace.normal_floor_percent")?,
             bulk_floor_percent: reader.get("pace.bulk_floor_percent")?,
             urgent_budget_percent: reader.get("pace.urgent_budget_percent")?,
+            pair_limit: pair_interval.map(|interval| PairLimit::new(interval, pair_burst)),
+            call_limit_percent: reader.get("pace.call_limit_percent")?,
         };
         // A rate's worth of slots spans a second and the margin; lateness of a whole margin would use that up.
         reader.require(

@@ -73,8 +73,8 @@ struct PositionRow {
 
 impl Store {
     /// Begins a broadcast whose recipients, so many, come from a file. Nothing of it is sent before
-    /// [`Store::start_file_broadcast`]; one that was cut short goes on when it is begun again with the same file. Where a key
-    /// acts, the recipients of a new one count against its limit.
+    /// [`Store::start_file_broadcast`]; one that was cut short goes on when it is begun again with the same file. Where a
+    /// key or a token acts, the recipients of a new one count against its limit.
     ///
     /// # Errors
     /// As [`Store::enqueue`].
@@ -91,7 +91,7 @@ impl Store {
         let put = put.map_err(|refused| refused.error)?.pop();
         let put = put.ok_or_else(|| StoreError::unreadable("a job", "it is neither new nor known"))?;
         if let Enqueued::New { .. } = put.enqueued {
-            self.charge(&mut tx, recipients).await?;
+            self.charge(&mut tx, tenant, recipients).await?;
         }
         let (job_id, loaded) = (put.enqueued.job_id(), put.state != "loading");
         tx.commit().await?;

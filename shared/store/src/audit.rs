@@ -9,11 +9,12 @@ use ring::digest;
 
 use crate::{
     Store, TenantId,
+    allowances::Allowance,
     audience::to_json,
     db::{Tx, args, row, statements},
     error::StoreResult,
     jobs::hex,
-    keys::{ApiKey, KeyId},
+    keys::ApiKey,
 };
 
 statements! {
@@ -35,28 +36,31 @@ const SUBJECT_HASH_BYTES: usize = 8;
 /// Who changes things through a handle of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    name: String,
-    pub(crate) key: Option<KeyId>,
+    pub(crate) name: String,
+    /// What the messages that they enqueue count against.
+    pub(crate) allowance: Option<Allowance>,
 }
 
 impl Actor {
     /// Whoever uses the command line under this account of the system.
     #[must_use]
     pub fn command_line(account: &str) -> Self {
-        Self { name: format!("cli:{account}"), key: None }
+        Self { name: format!("cli:{account}"), allowance: None }
     }
 
     /// Whoever has this key; what they enqueue counts against its limit.
     #[must_use]
     pub fn key(key: &ApiKey) -> Self {
-        Self { name: format!("key:{}", key.name), key: Some(key.id) }
+        Self { name: format!("key:{}", key.name), allowance: Some(Allowance::Key(key.id)) }
     }
 
     /// Whoever an identity provider gave a token to, by its subject. Providers use ids, names of services, and sometimes
-    /// what a person is known by: of e-mail addresses and phone numbers only a hash is kept.
+    /// what a person is known by: of e-mail addresses and phone numbers only a hash is kept. All their tokens together may
+    /// enqueue so many messages in a minute; none: no limit.
     #[must_use]
-    pub fn token(subject: &str) -> Self {
-        Self { name: format!("jwt:{}", shown(subject)), key: None }
+    pub fn token(subject: &str, messages_per_minute: Option<u32>) -> Self {
+        let allowance = messages_per_minute.map(|per_minute| Allowance::Subject { per_minute });
+        Self { name: format!("jwt:{}", shown(subject)), allowance }
     }
 }
 
@@ -139,14 +143,14 @@ mod tests {
     #[test]
     fn subjects_are_shown_unless_they_may_be_personal() {
         for subject in ["shop-backend", "auth0|5f7c8ec7c33c6c004bbafe82", "110169484474386276334", "svc/sms:v2"] {
-            assert_eq!(Actor::token(subject).name, format!("jwt:{subject}"));
+            assert_eq!(Actor::token(subject, None).name, format!("jwt:{subject}"));
         }
         for subject in ["siti@example.com", "+628123456789", "0812-3456-789", "Siti Rahayu", "é", &"x".repeat(65)] {
-            let name = Actor::token(subject).name;
+            let name = Actor::token(subject, None).name;
             assert!(name.starts_with("jwt:#") && name.len() == 21 && !name.contains(subject), "{name}");
         }
         // What `printf %s siti@example.com | sha256sum` begins with.
-        assert_eq!(Actor::token("siti@example.com").name, "jwt:#3684a581ce82ee39");
-        assert_ne!(Actor::token("a@b").name, Actor::token("a@c").name);
+        assert_eq!(Actor::token("siti@example.com", None).name, "jwt:#3684a581ce82ee39");
+        assert_ne!(Actor::token("a@b", None).name, Actor::token("a@c", None).name);
     }
 }

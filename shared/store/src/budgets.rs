@@ -11,7 +11,7 @@ use kabar_domain::job::Priority;
 
 use crate::{
     Sender, Store, TenantId, Topic,
-    claims::ClaimedRow,
+    claims::{ClaimedRow, put_off},
     db::{Tx, args, statements},
     dialect::LOCK_BUDGET,
     error::StoreResult,
@@ -42,11 +42,6 @@ select $1, cast(value as bigint), $2 from json_each($3) where true
 on conflict (budget_id, recipient_id) do update set reached_at = excluded.reached_at";
     BOOK = "update budgets set people = $2, promised_at = $3 where id = $1";
     PLACES = "select reached_at from reached where budget_id = $1 and reached_at > $2 order by reached_at limit $3";
-    /// What the claim has just started has no attempt yet, and none is counted.
-    WAIT = "update messages set due_at = later.due_at, reason = $2, lease_id = null, updated_at = $3,
-  attempts = messages.attempts - case when messages.state = 'sending' then 1 else 0 end, state = 'queued'
-from (select cast(value->>0 as bigint) as id, cast(value->>1 as bigint) as due_at from json_each($1)) later
-where messages.id = later.id";
     BUDGET = "select people_per_day, (select count(*) from reached where budget_id = budgets.id and reached_at > $3) as people
 from budgets where tenant_id = $1 and portfolio = $2";
     SET = "insert into budgets (tenant_id, portfolio, people_per_day) values ($1, $2, $3)
@@ -193,7 +188,7 @@ pub(crate) async fn book(
         let until = free.into_iter().map(|(at,)| at + DAY_MS).chain(std::iter::repeat(now + DAY_MS));
         let waits: Vec<(i64, i64)> =
             left_over.iter().zip(until).map(|(message, at)| (message.id, at.max(now + WAIT_LEAST_MS))).collect();
-        tx.execute(WAIT, args![crate::audience::to_json(&waits)?, SPENT, now]).await?;
+        put_off(tx, &waits, SPENT, now).await?;
     }
     tx.execute(BOOK, args![budget_id, places.people, promised_at]).await?;
     Ok(fit)

@@ -18,14 +18,17 @@ use crate::{
     senders::{channel_of, rate_of},
 };
 
+mod put_off;
 mod turn;
 
+pub(crate) use put_off::{STATEMENTS as PUT_OFF_STATEMENTS, put_off};
 use turn::Claim;
 pub use turn::Shares;
 
 statements! {
     SENDER = "select senders.provider, senders.rate_per_second, pace.last_urgent, pace.last_normal, pace.last_bulk,
-  budgets.id as budget_id
+  budgets.id as budget_id,
+  (select count(*) from (select 1 from pairs where pairs.sender_id = senders.id limit 1) some_pair) as pairs
 from senders join pace on pace.sender_id = senders.id
 left join budgets on budgets.tenant_id = senders.tenant_id and budgets.portfolio = senders.portfolio
   and budgets.people_per_day is not null
@@ -115,6 +118,8 @@ row! {
         last_normal: i64,
         last_bulk: i64,
         budget_id: Option<i64>,
+        /// Whether the ledger has pairs of it.
+        pairs: i64,
     }
 }
 
@@ -200,9 +205,10 @@ impl Store {
         if let Some(read_at) = read_at.filter(|_| claim.rows.len() == limit) {
             fronts.put(sender_id, read_at, ahead);
         }
+        let rows = self.pairs.keep(tx, sender_id, sender.pairs > 0, claim.rows, now).await?;
         let rows = match sender.budget_id {
-            None => claim.rows,
-            Some(budget) => budgets::book(tx, budget, sender_id, self.shares.urgent_budget, claim.rows, now).await?,
+            None => rows,
+            Some(budget) => budgets::book(tx, budget, sender_id, self.shares.urgent_budget, rows, now).await?,
         };
         let mut claimed = rows.into_iter().map(|row| self.claimed(row)).collect::<StoreResult<VecDeque<_>>>()?;
         let mut of_batches = Vec::with_capacity(batches);

@@ -72,8 +72,8 @@ pub enum StoreError {
     /// What was asked for cannot be done now.
     #[error("{0}")]
     Refused(String),
-    /// The key that acts has enqueued as much as it may for now.
-    #[error("this key may enqueue {per_minute} messages a minute: try again in {} s", .wait_ms.div_ceil(1_000))]
+    /// The key or token that acts has enqueued as much as it may for now.
+    #[error("this caller may enqueue {per_minute} messages a minute: try again in {} s", .wait_ms.div_ceil(1_000))]
     OverLimit {
         /// How much it may enqueue.
         per_minute: i64,
@@ -118,5 +118,16 @@ impl StoreError {
             self,
             Self::Begin(_) | Self::Commit(_) | Self::Statement { .. } | Self::SessionLost(_) | Self::Open { .. }
         )
+    }
+
+    /// Whether it says nothing of what was asked for: the ledger is away, or this process is not set up to use it. The same
+    /// call goes through once that is mended, so nothing is to be given up for its sake.
+    #[must_use]
+    pub fn is_of_the_ledger(&self) -> bool {
+        let unfit = matches!(
+            self,
+            Self::Migrate(_) | Self::NotMigrated | Self::Sealed | Self::WriterEnded | Self::SharedCommit
+        );
+        unfit || self.is_passing()
     }
 }

@@ -14,7 +14,7 @@ use ring::{
 
 use crate::{
     Store, TenantId,
-    db::{Tx, args, row, statements},
+    db::{args, row, statements},
     error::{StoreError, StoreResult},
     jobs::hex,
 };
@@ -30,12 +30,6 @@ const PREFIX_CHARS: usize = MARK.len() + 6;
 
 /// The use of a key is noted this often at most, so that a busy one costs no commit a request.
 const NOTE_USE_EVERY_MS: i64 = 60_000;
-
-/// A limit's window: so much of it may be used at once.
-const WINDOW_US: i64 = 60_000_000;
-
-/// How often a charge is tried while other requests with the same key charge it, too.
-const MOST_CHARGES: usize = 100;
 
 statements! {
     ADD = "insert into api_keys (tenant_id, name, prefix, hash, scopes, messages_per_minute, spent_until_us, created_at,
@@ -53,13 +47,11 @@ from api_keys where hash = $1";
 from api_keys where tenant_id = $1 and name = $2";
     NOTE_USE = "update api_keys set last_used_at = $2 where id = $1";
     REVOKE = "update api_keys set revoked_at = $2 where id = $1 and revoked_at is null";
-    SPENT = "select messages_per_minute, spent_until_us from api_keys where id = $1 and messages_per_minute is not null";
-    SPEND = "update api_keys set spent_until_us = $3 where id = $1 and spent_until_us = $2";
 }
 
 /// The ledger's id of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyId(i64);
+pub struct KeyId(pub(crate) i64);
 
 /// A key that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,37 +245,6 @@ impl Store {
         })?;
         row.into_key()
     }
-
-    /// Counts messages against the limit of the key that acts, if it has one, in the transaction that enqueues them.
-    /// The last statement of a transaction: others with the same key wait for its end.
-    pub(crate) async fn charge(&self, tx: &mut Tx, messages: u64) -> StoreResult<()> {
-        let Some(KeyId(key)) = self.actor.as_ref().and_then(|actor| actor.key) else { return Ok(()) };
-        let mut limit = 0;
-        for _ in 0..MOST_CHARGES {
-            let Some((per_minute, spent_us)) = tx.optional::<(i64, i64), _>(SPENT, args![key]).await? else {
-                return Ok(());
-            };
-            limit = per_minute;
-            let after_us = charged(spent_us, self.now_ms() * 1_000, messages, per_minute).map_err(|wait_us| {
-                StoreError::OverLimit { per_minute, wait_ms: wait_us.unsigned_abs().div_ceil(1_000) }
-            })?;
-            if tx.execute(SPEND, args![key, spent_us, after_us]).await? > 0 {
-                return Ok(());
-            }
-        }
-        Err(StoreError::OverLimit { per_minute: limit, wait_ms: 1_000 })
-    }
-}
-
-/// Up to when the limit is spent once these messages count, too; or for how long they must wait, in microseconds. A
-/// minute's worth may come at once; more than that at once needs a limit of which nothing is spent, and the debt is
-/// waited for by what comes next.
-fn charged(spent_until_us: i64, now_us: i64, messages: u64, per_minute: i64) -> Result<i64, i64> {
-    let messages = i64::try_from(messages).unwrap_or(i64::MAX);
-    let cost_us = messages.saturating_mul(WINDOW_US / per_minute.max(1));
-    let from_us = spent_until_us.max(now_us);
-    let latest_us = now_us + WINDOW_US - cost_us.min(WINDOW_US);
-    if from_us <= latest_us { Ok(from_us.saturating_add(cost_us)) } else { Err(from_us - latest_us) }
 }
 
 fn hash(text: &str) -> String {
@@ -292,11 +253,7 @@ fn hash(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    const SECOND_US: i64 = 1_000_000;
 
     #[test]
     fn keys_differ_and_do_not_show_themselves() {
@@ -304,45 +261,5 @@ mod tests {
         assert_ne!(one, other);
         assert!(one.expose().starts_with("kabar_") && one.expose().len() == 49, "{}", one.expose());
         assert_eq!(format!("{one:?}"), "KeyText(***)");
-    }
-
-    #[test]
-    fn a_minutes_worth_may_come_at_once_and_the_rest_waits() {
-        let all = charged(0, 0, 60, 60).unwrap();
-        assert_eq!(all, WINDOW_US);
-        assert_eq!(charged(all, 0, 1, 60), Err(SECOND_US));
-        assert_eq!(charged(all, SECOND_US, 1, 60), Ok(all + SECOND_US));
-        assert_eq!(charged(all, 5 * SECOND_US, 10, 60), Err(5 * SECOND_US));
-    }
-
-    #[test]
-    fn more_than_a_minutes_worth_goes_once_nothing_is_spent() {
-        let debt = charged(0, 0, 600, 60).unwrap();
-        assert_eq!(charged(debt, 0, 600, 60), Err(10 * WINDOW_US));
-        assert_eq!(charged(debt, 0, 1, 60), Err(9 * WINDOW_US + SECOND_US));
-        assert_eq!(charged(debt, 10 * WINDOW_US, 600, 60), Ok(20 * WINDOW_US));
-    }
-
-    proptest! {
-        #[test]
-        fn no_window_takes_more_than_two_minutes_worth(
-            requests in prop::collection::vec((0_i64..5_000_000, 1_u64..30), 1..200),
-            per_minute in 30_i64..10_000,
-        ) {
-            let (mut spent, mut now, mut taken) = (0, 0, Vec::new());
-            for (later_us, messages) in requests {
-                now += later_us;
-                if let Ok(after) = charged(spent, now, messages, per_minute) {
-                    spent = after;
-                    taken.push((now, messages));
-                }
-            }
-            for (from, _) in &taken {
-                let within = taken.iter().filter(|(at, _)| (*from..*from + WINDOW_US).contains(at));
-                let sum: u64 = within.map(|(_, messages)| messages).sum();
-                // The price of a message is rounded down to whole microseconds.
-                prop_assert!(sum <= 2 * per_minute.unsigned_abs() + 1, "{sum} of {per_minute}");
-            }
-        }
     }
 }

@@ -15,6 +15,7 @@ use sqlx::{
     sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+mod allowances;
 mod attempts;
 mod audience;
 mod audit;
@@ -42,6 +43,7 @@ mod notice;
 mod opaque;
 mod outcomes;
 mod pace;
+mod pairs;
 mod plan;
 mod postgres;
 mod quiet_hours;
@@ -169,6 +171,8 @@ pub struct Store {
     actor: Option<Arc<Actor>>,
     /// What is kept to towards people.
     rules: Arc<PeopleRules>,
+    /// How often one person is written to.
+    pairs: Arc<pairs::Pairs>,
 }
 
 impl Store {
@@ -198,6 +202,7 @@ impl Store {
             arrivals: Arc::default(),
             actor: None,
             rules: Arc::default(),
+            pairs: Arc::default(),
         };
         store.set_clock().await?;
         Ok(store)
@@ -270,6 +275,7 @@ impl Store {
     /// The first statement that does not fit.
     pub async fn check_statements(&self) -> StoreResult<usize> {
         let modules = [
+            allowances::STATEMENTS,
             attempts::STATEMENTS,
             audience::STATEMENTS,
             audit::STATEMENTS,
@@ -279,6 +285,7 @@ impl Store {
             broadcasts::FORESEEN_STATEMENTS,
             budgets::STATEMENTS,
             claims::STATEMENTS,
+            claims::PUT_OFF_STATEMENTS,
             dead_letters::STATEMENTS,
             doubts::STATEMENTS,
             events::STATEMENTS,
@@ -294,6 +301,7 @@ impl Store {
             opaque::STATEMENTS,
             outcomes::STATEMENTS,
             pace::STATEMENTS,
+            pairs::STATEMENTS,
             plan::STATEMENTS,
             plan::COURTESY_STATEMENTS,
             quiet_hours::STATEMENTS,

@@ -228,6 +228,7 @@ impl Store {
                 (Decision::Throttled, Scope::Pair) => {
                     if let Some(due) = change.due {
                         tx.execute(DELAY_PAIR, args![message.recipient_id, message.sender_id, due, now]).await?;
+                        self.pairs.refused(tx, message.sender_id, message.recipient_id, now).await?;
                     }
                 }
                 (Decision::Throttled, scope) => {

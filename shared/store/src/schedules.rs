@@ -133,6 +133,14 @@ impl Schedule {
         let ticks = expression.after(instant(from)).take(count).map(|tick| tick.at).collect::<Vec<_>>();
         Ok(ticks.into_iter().map(|at| expression.local(at)).collect())
     }
+
+    /// The job that its next tick enqueues, for whoever looks at it beforehand.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn next_job(&self, door: Door) -> Result<Job, String> {
+        read_job(&self.job, self.id, &self.next_tick, door)
+    }
 }
 
 /// A schedule to be.
@@ -264,10 +272,16 @@ impl Store {
     /// Fires a schedule that is due: the job of one tick, once, whoever else tries. Of several missed ticks its policy says
     /// which; where each is to fire, it stays due until all have. None where it is not due, where its ticks are skipped,
     /// where somebody else fired it, or where the job can no longer be enqueued and became a dead letter with its reason.
+    /// `refused` is such a reason that the caller found.
     ///
     /// # Errors
     /// When the ledger cannot be written; the tick then stays due.
-    pub async fn fire_schedule(&self, schedule: &Schedule, door: Door) -> StoreResult<Option<JobId>> {
+    pub async fn fire_schedule(
+        &self,
+        schedule: &Schedule,
+        door: Door,
+        refused: Option<&str>,
+    ) -> StoreResult<Option<JobId>> {
         let now = self.now_ms();
         if schedule.next_at > now {
             return Ok(None);
@@ -282,7 +296,7 @@ impl Store {
             return Ok(None);
         }
         let fired = match fires {
-            Some(tick) => self.enqueue_tick(&mut tx, schedule, &tick, door).await?,
+            Some(tick) => self.enqueue_tick(&mut tx, schedule, &tick, door, refused).await?,
             None => None,
         };
         tx.commit().await?;
@@ -298,14 +312,16 @@ impl Store {
         schedule: &Schedule,
         tick: &str,
         door: Door,
+        refused: Option<&str>,
     ) -> StoreResult<Option<JobId>> {
-        let problem = match read_job(&schedule.job, schedule.id, tick, door) {
-            Ok(job) => match self.enqueue_in(tx, schedule.tenant, &job).await {
+        let problem = match (read_job(&schedule.job, schedule.id, tick, door), refused) {
+            (Ok(_), Some(refused)) => refused.to_owned(),
+            (Ok(job), None) => match self.enqueue_in(tx, schedule.tenant, &job).await {
                 Ok(_) => return Ok(Some(job.id().clone())),
-                Err(error) if error.is_passing() => return Err(error),
+                Err(error) if error.is_of_the_ledger() => return Err(error),
                 Err(error) => error.to_string(),
             },
-            Err(problem) => problem,
+            (Err(problem), _) => problem,
         };
         let job_key = job_id_text(&schedule.job, schedule.id, tick);
         let body = with_id(&schedule.job, &job_key).to_string();

@@ -25,6 +25,8 @@ on_both_ledgers!(
     jobs_are_written_down_together_or_not_at_all,
     a_key_enqueues_as_many_messages_as_it_may,
     of_many_at_once_a_key_enqueues_no_more_than_it_may,
+    of_many_at_once_the_tokens_of_a_subject_enqueue_no_more_than_they_may,
+    a_subjects_limit_is_its_own_and_forgotten_once_nothing_is_spent,
 );
 
 fn new_key(name: &str) -> NewApiKey {
@@ -233,13 +235,22 @@ async fn a_key_enqueues_as_many_messages_as_it_may(ledger: TestLedger) {
 }
 
 async fn of_many_at_once_a_key_enqueues_no_more_than_it_may(ledger: TestLedger) {
-    let store = ledger.store();
-    sender(store, rate(20)).await;
-    let (made, _) = key(store, &NewApiKey { messages_per_minute: Some(10), ..new_key("shop") }).await;
+    sender(ledger.store(), rate(20)).await;
+    let (made, _) = key(ledger.store(), &NewApiKey { messages_per_minute: Some(10), ..new_key("shop") }).await;
+    assert_eq!(taken_of_many_at_once(&ledger, &Actor::key(&made)).await, 10);
+}
+
+async fn of_many_at_once_the_tokens_of_a_subject_enqueue_no_more_than_they_may(ledger: TestLedger) {
+    sender(ledger.store(), rate(20)).await;
+    assert_eq!(taken_of_many_at_once(&ledger, &Actor::token("shop-backend", Some(10))).await, 10);
+}
+
+/// How many of thirty jobs are taken that two processes enqueue at once for the same actor.
+async fn taken_of_many_at_once(ledger: &TestLedger, actor: &Actor) -> u64 {
     let mut requests = Vec::new();
     for index in 0..30 {
-        let shop = if index % 2 == 0 { store.clone() } else { another(&ledger).await };
-        let shop = shop.acting_as(Actor::key(&made));
+        let shop = if index % 2 == 0 { ledger.store().clone() } else { another(ledger).await };
+        let shop = shop.acting_as(actor.clone());
         requests.push(tokio::spawn(async move {
             match shop.enqueue(TENANT, &job(send(&format!("s-{index}"), index))).await {
                 Ok(_) => true,
@@ -250,7 +261,29 @@ async fn of_many_at_once_a_key_enqueues_no_more_than_it_may(ledger: TestLedger) 
     }
     let mut taken = 0;
     for request in requests {
-        taken += usize::from(request.await.unwrap());
+        taken += u64::from(request.await.unwrap());
     }
-    assert_eq!((taken, plan_all(store).await), (10, 10));
+    assert_eq!(plan_all(ledger.store()).await, taken);
+    taken
+}
+
+async fn a_subjects_limit_is_its_own_and_forgotten_once_nothing_is_spent(ledger: TestLedger) {
+    let store = ledger.store();
+    sender(store, rate(20)).await;
+    let acting = |subject: &str, most| store.acting_as(Actor::token(subject, most));
+    let taken = async |store: &Store, id: &str| match store.enqueue(TENANT, &job(send(id, 1))).await {
+        Ok(_) => true,
+        Err(StoreError::OverLimit { per_minute: 1, wait_ms: 60_000 }) => false,
+        Err(error) => panic!("{error}"),
+    };
+    let (shop, other, free) = (acting("shop", Some(1)), acting("siti@example.com", Some(1)), acting("free", None));
+    assert!(taken(&shop, "a").await && taken(&other, "b").await);
+    assert!(!taken(&shop, "c").await && !taken(&other, "d").await);
+    assert!(taken(&free, "e").await && taken(&free, "f").await);
+    let subjects = async || raw_texts(&ledger, "select subject from allowances order by subject").await;
+    assert_eq!(subjects().await, ["jwt:#3684a581ce82ee39", "jwt:shop"], "nothing personal is kept");
+    assert_eq!(store.forget_allowances(10).await.unwrap(), 0);
+    ledger.clock().advance_ms(MINUTE_MS);
+    assert_eq!((store.forget_allowances(1).await.unwrap(), store.forget_allowances(10).await.unwrap()), (1, 1));
+    assert!(taken(&shop, "c").await && subjects().await.len() == 1);
 }

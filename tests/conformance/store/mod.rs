@@ -19,6 +19,7 @@ mod leases;
 mod lines;
 mod model;
 mod pace;
+mod pairs;
 mod people;
 mod planning;
 mod receipts;

@@ -15,6 +15,7 @@ on_both_ledgers!(
     schedules_are_kept_until_removed,
     what_cannot_be_scheduled_is_refused,
     a_tick_that_cannot_be_enqueued_is_a_dead_letter,
+    a_tick_whose_job_was_refused_beforehand_is_a_dead_letter,
     missed_ticks_are_skipped_or_caught_up_with_as_the_schedule_says,
     a_paused_schedule_rests_and_goes_on_from_now,
     the_next_firings_are_told_by_the_clocks_of_the_zone,
@@ -48,7 +49,7 @@ async fn fire_all(store: &kabar_store::Store) -> Vec<String> {
             return fired;
         }
         for schedule in due {
-            fired.extend(store.fire_schedule(&schedule, Door::default()).await.unwrap().map(|id| id.to_string()));
+            fired.extend(store.fire_schedule(&schedule, Door::default(), None).await.unwrap().map(|id| id.to_string()));
         }
     }
 }
@@ -83,7 +84,7 @@ async fn a_paused_schedule_rests_and_goes_on_from_now(ledger: TestLedger) {
         ),
         (true, false)
     );
-    assert_eq!(store.fire_schedule(&due, Door::default()).await.unwrap(), None, "the pause came first");
+    assert_eq!(store.fire_schedule(&due, Door::default(), None).await.unwrap(), None, "the pause came first");
     ledger.clock().advance_ms(3 * DAY_MS);
     assert!(fire_all(store).await.is_empty());
     let paused = store.schedule(TENANT, schedule.id).await.unwrap();
@@ -114,14 +115,14 @@ async fn a_tick_fires_once(ledger: TestLedger) {
     let schedule = daily(&ledger).await;
     assert_eq!((schedule.next_at, schedule.next_tick.as_str()), (START_MS + 2 * HOUR_MS, "20261201T0900"));
     assert!(store.due_schedules(store.now_ms(), 10).await.unwrap().is_empty());
-    assert_eq!(store.fire_schedule(&schedule, Door::default()).await.unwrap(), None, "it is not due");
+    assert_eq!(store.fire_schedule(&schedule, Door::default(), None).await.unwrap(), None, "it is not due");
 
     ledger.clock().advance_ms(2 * HOUR_MS);
     let due = store.due_schedules(store.now_ms(), 10).await.unwrap();
     assert_eq!(due.len(), 1);
-    let fired = store.fire_schedule(&due[0], Door::default()).await.unwrap().unwrap();
+    let fired = store.fire_schedule(&due[0], Door::default(), None).await.unwrap().unwrap();
     assert_eq!(fired.as_str(), "rent:20261201T0900");
-    assert_eq!(store.fire_schedule(&due[0], Door::default()).await.unwrap(), None);
+    assert_eq!(store.fire_schedule(&due[0], Door::default(), None).await.unwrap(), None);
     assert_eq!(store.schedule(TENANT, schedule.id).await.unwrap().next_at, START_MS + 26 * HOUR_MS);
     assert_eq!(plan_all(store).await, 1);
     let job_id = store.job_id(TENANT, fired.as_str()).await.unwrap().unwrap();
@@ -135,8 +136,10 @@ async fn a_tick_fires_once_whoever_tries(ledger: TestLedger) {
     ledger.clock().advance_ms(2 * HOUR_MS);
     for _ in 0..10 {
         let due = one.due_schedules(one.now_ms(), 1).await.unwrap().remove(0);
-        let (first, second) =
-            tokio::join!(one.fire_schedule(&due, Door::default()), other.fire_schedule(&due, Door::default()));
+        let (first, second) = tokio::join!(
+            one.fire_schedule(&due, Door::default(), None),
+            other.fire_schedule(&due, Door::default(), None)
+        );
         assert!(first.unwrap().is_some() ^ second.unwrap().is_some());
         ledger.clock().advance_ms(DAY_MS);
     }
@@ -149,7 +152,7 @@ async fn of_missed_ticks_the_latest_fires(ledger: TestLedger) {
     daily(&ledger).await;
     ledger.clock().advance_ms(5 * DAY_MS);
     let due = store.due_schedules(store.now_ms(), 10).await.unwrap().remove(0);
-    let fired = store.fire_schedule(&due, Door::default()).await.unwrap().unwrap();
+    let fired = store.fire_schedule(&due, Door::default(), None).await.unwrap().unwrap();
     assert_eq!(fired.as_str(), "rent:20261205T0900");
     assert!(store.due_schedules(store.now_ms(), 10).await.unwrap().is_empty());
     assert_eq!(plan_all(store).await, 1);
@@ -165,7 +168,11 @@ async fn schedules_are_kept_until_removed(ledger: TestLedger) {
     assert!(!store.remove_schedule(TENANT, schedule.id).await.unwrap());
     assert!(matches!(store.schedule(TENANT, schedule.id).await, Err(StoreError::NotFound { .. })));
     ledger.clock().advance_ms(DAY_MS);
-    assert_eq!(store.fire_schedule(&schedule, Door::default()).await.unwrap(), None, "a removed one fires no more");
+    assert_eq!(
+        store.fire_schedule(&schedule, Door::default(), None).await.unwrap(),
+        None,
+        "a removed one fires no more"
+    );
 }
 
 async fn what_cannot_be_scheduled_is_refused(ledger: TestLedger) {
@@ -192,10 +199,24 @@ async fn a_tick_that_cannot_be_enqueued_is_a_dead_letter(ledger: TestLedger) {
     let store = ledger.store();
     let schedule = daily(&ledger).await;
     ledger.clock().advance_ms(2 * HOUR_MS);
-    assert_eq!(store.fire_schedule(&schedule, Door::default()).await.unwrap(), None, "there is no sender");
+    assert_eq!(store.fire_schedule(&schedule, Door::default(), None).await.unwrap(), None, "there is no sender");
     let letters = store.dead_letters(TENANT, &DeadLetterFilter::default(), 0, 10).await.unwrap();
     assert_eq!((letters.len(), letters[0].line.as_str()), (1, "jobs"));
     assert_eq!(letters[0].job_key.as_deref(), Some("rent:20261201T0900"));
     assert!(letters[0].reason.contains("\"default\"") && letters[0].body.contains("rent:20261201T0900"));
     assert!(store.due_schedules(store.now_ms(), 10).await.unwrap().is_empty(), "it goes on to the next tick");
+}
+
+async fn a_tick_whose_job_was_refused_beforehand_is_a_dead_letter(ledger: TestLedger) {
+    let store = ledger.store();
+    sender(store, rate(20)).await;
+    let schedule = daily(&ledger).await;
+    ledger.clock().advance_ms(2 * HOUR_MS);
+    assert_eq!(schedule.next_job(Door::default()).unwrap().id().as_str(), "rent:20261201T0900");
+    let fired = store.fire_schedule(&schedule, Door::default(), Some("its template is gone")).await.unwrap();
+    assert_eq!((fired, plan_all(store).await), (None, 0));
+    let letters = store.dead_letters(TENANT, &DeadLetterFilter::default(), 0, 10).await.unwrap();
+    assert_eq!(letters[0].reason, format!("schedule {}: its template is gone", schedule.id));
+    let again = store.fire_schedule(&schedule, Door::default(), Some("its template is gone")).await.unwrap();
+    assert_eq!((again, store.count_dead_letters(TENANT).await.unwrap()), (None, 1), "a tick dies once");
 }

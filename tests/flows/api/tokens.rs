@@ -181,6 +181,25 @@ async fn what_a_token_changes_is_noted_without_naming_a_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_tokens_of_a_subject_enqueue_no_more_than_its_limit() {
+    let (api, provider, key) = start(LedgerKind::Sqlite, &[("KABAR_JWT_MESSAGES_PER_MINUTE", "3")]).await;
+    let claims = provider.claims(&["enqueue"]);
+    // The provider gives out a new token every few minutes.
+    let tokens = [60, 120].map(|seconds| key.token(&with(claims.clone(), &[("exp", json!(now() + seconds))])));
+    let jobs = json!({"jobs": [send("a", "+6281200000001"), send("b", "+6281200000002"), send("c", "+6281200000003")]});
+    assert_eq!(api.post(&tokens[0], "/v1/jobs", &jobs).await.status, 202);
+    for token in &tokens {
+        let refusal = api.post(token, "/v1/jobs", &send("d", "+6281200000004")).await;
+        assert_problem(&refusal, 429, "over-limit");
+        let wait: u64 = refusal.header("retry-after").expect("it says when").parse().expect("in seconds");
+        assert!((1..=20).contains(&wait), "{wait}");
+    }
+    assert_eq!(api.post(&tokens[1], "/v1/jobs", &jobs).await.status, 202, "what is there already costs nothing");
+    let other = key.token(&with(claims, &[("sub", json!("another-backend"))]));
+    assert_eq!(api.post(&other, "/v1/jobs", &send("d", "+6281200000004")).await.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_keys_is_read_at_the_start_and_doctor_says_what_is_wrong() {
     let provider = IdentityProvider::start().await;
     let home = provider.environment().into_iter().fold(Home::new(), |home, (name, value)| home.with(name, value));

@@ -8,7 +8,7 @@ use kabar_store::{DEFAULT_TENANT, DeadLetter, DeadLetterFilter};
 use serde_json::{Value, json};
 
 use super::{
-    Common, errors,
+    Common, enqueue, errors,
     ledger::Ledger,
     output::{Table, or_dash, plural, show, time},
     page::PageArgs,
@@ -179,6 +179,7 @@ async fn retry_one(ledger: &Ledger, id: i64) -> anyhow::Result<String> {
     let fallback = letter.job_key.clone().unwrap_or_else(|| format!("dead-{id}"));
     let job = Job::from_json(letter.body.as_bytes(), ledger.door(), fallback.parse().ok())
         .context("it is still no job that can be read")?;
+    enqueue::check(ledger, &job).await?;
     ledger.store.retry_dead_letter(DEFAULT_TENANT, id, &job).await?;
     Ok(job.id().to_string())
 }

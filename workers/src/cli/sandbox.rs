@@ -129,6 +129,12 @@ struct FaultArgs {
     /// The code that a burst answers with; 429 means a bare HTTP 429 without a body
     #[arg(long, value_name = "CODE", default_value_t = 130_429, requires = "throttle_every")]
     throttle_code: i64,
+    /// Calls that the application may make in any hour; answers tell how many it has made, and more is answered with 4
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    app_calls: Option<u32>,
+    /// The same for the business account, with 80007
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    account_calls: Option<u32>,
     /// Retry-After on every throttle, in whole seconds
     #[arg(long, value_name = "TIME")]
     retry_after: Option<Length>,
@@ -218,6 +224,8 @@ fn config(arguments: SandboxArgs) -> anyhow::Result<SandboxConfig> {
         throttle_every: faults.throttle_every,
         throttle_burst: faults.throttle_burst,
         throttle_code: faults.throttle_code,
+        app_calls_per_hour: faults.app_calls,
+        account_calls_per_hour: faults.account_calls,
         retry_after: faults.retry_after.map(|length| length.0),
         token_expires_after: faults.token_expires_after,
         webhook_loss_share: webhook.webhook_loss,

@@ -114,7 +114,8 @@ async fn add(store: &Store, templates: &[Template], json: bool) -> anyhow::Resul
 
 async fn sync(ledger: &Ledger, sender: &str, json: bool) -> anyhow::Result<()> {
     let sender = ledger.store.sender(DEFAULT_TENANT, sender).await?;
-    let synced = templates::sync(&ledger.store, &open_providers(&ledger.settings)?, &sender).await?;
+    // Who asks for it wants it now, whatever is left of the account's calls.
+    let synced = templates::sync(&ledger.store, &open_providers(&ledger.settings)?, &sender, None).await?;
     for problem in &synced.unreadable {
         output::note(format!("left out: {problem}"));
     }

@@ -87,6 +87,12 @@ impl KnownSender {
         now_ms >= self.closed_until.load(Ordering::Acquire)
     }
 
+    /// Notes that a limit on calls is nearly used up: nothing more leaves until the ledger has been asked again. Whether this
+    /// answer is the first to say so.
+    pub(super) fn note_near_limit(&self, now_ms: i64) -> bool {
+        self.closed_until.fetch_max(now_ms + CLOSED_MS, Ordering::AcqRel) <= now_ms
+    }
+
     /// Notes what an answer says of the whole sender. Gives true when the provider seems to be out: `run` requests in a
     /// row came to nothing.
     pub(super) fn note(&self, outcome: &Outcome, now_ms: i64, run: u32) -> bool {

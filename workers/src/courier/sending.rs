@@ -10,7 +10,7 @@ use kabar_domain::{
     job::JobId,
     outcome::{Decision, Outcome, Scope},
 };
-use kabar_providers::{Access, SendRequest};
+use kabar_providers::{Access, SendRequest, Sent, Usage};
 use kabar_store::{Claimed, Parking, Settlement, Started};
 use kabar_telemetry::names::{self, field};
 use tokio::time::Instant;
@@ -113,7 +113,7 @@ async fn send(courier: &Courier, sender: &KnownSender, ready: &Ready) -> (Outcom
     let request = SendRequest { to: &ready.message.phone, content, opaque: &ready.attempt.opaque };
     sender.access.count_request();
     let (left_at, clock) = (SystemTime::now(), Instant::now());
-    let outcome = courier.context.providers.send(&ready.access, &request).await;
+    let Sent { outcome, usage } = courier.context.providers.send(&ready.access, &request).await;
     let took = clock.elapsed();
     metrics::histogram!(names::SEND_DURATION, field::PROVIDER => provider.as_str()).record(took);
     let decision = decision_name(outcome.decision);
@@ -127,7 +127,37 @@ async fn send(courier: &Courier, sender: &KnownSender, ready: &Ready) -> (Outcom
         // Rare and large: in a box it does not swell the task of every request.
         Box::pin(park_for_outage(courier, sender.id, &outcome, settings.park_first, settings.park_most)).await;
     }
+    let near = usage.filter(|usage| usage.percent >= courier.context.settings.pace.call_limit_percent);
+    if let Some(usage) = near
+        && outcome.decision != Decision::Throttled
+        && sender.note_near_limit(courier.context.store.now_ms())
+    {
+        Box::pin(park_near_limit(courier, sender.id, usage)).await;
+    }
     (outcome, Some(Exchange { left_at, took }))
+}
+
+/// Ahead of the provider's refusal: whoever shares the limit waits and then goes on slower, as after a throttle.
+async fn park_near_limit(courier: &Courier, sender: i64, usage: Usage) {
+    let settings = &courier.context.settings.courier;
+    let (scope, whose) = match usage.scope {
+        Scope::App => ("app", "application"),
+        _ => ("account", "business account"),
+    };
+    let reason = format!("{} % of the calls are used up that the {whose} may make in an hour", usage.percent);
+    let parking = Parking {
+        scope: usage.scope,
+        delay: usage.regain_after,
+        first: settings.park_first,
+        most: settings.park_most,
+        reason: &reason,
+        cut: true,
+    };
+    metrics::counter!(names::SENDERS_PARKED, field::SCOPE => scope).increment(1);
+    tracing::warn!(sender, scope, percent = usage.percent, "parked ahead of a limit on calls; it goes on by itself");
+    if let Err(error) = courier.context.store.park(sender, &parking).await {
+        tracing::warn!(sender, error = &error as &dyn std::error::Error, "the sender could not be parked");
+    }
 }
 
 /// An outage must not spend a backlog's attempts: the sender waits, longer each time.

@@ -148,10 +148,12 @@ fn by_status(answer: &Answer) -> Outcome {
 mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
+    use reqwest::header::HeaderMap;
+
     use super::*;
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, retry_after: None, body: body.as_bytes().to_vec(), end: End::Whole }
+        Answer { status, retry_after: None, headers: HeaderMap::new(), body: body.as_bytes().to_vec(), end: End::Whole }
     }
 
     fn read(answer: &Answer) -> Outcome {

@@ -4,7 +4,7 @@ use kabar_domain::outcome::{Decision, Outcome};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::response;
+use super::{response, usage};
 use crate::{
     access::{Access, TemplatePage},
     endpoint::{self, halt},
@@ -77,7 +77,7 @@ pub(crate) async fn page(
         (Some(_), cursor) => cursor,
         (None, _) => None,
     };
-    Ok(TemplatePage { templates: data, next })
+    Ok(TemplatePage { templates: data, next, usage: usage::read(&answer.headers) })
 }
 
 /// A cursor as part of a query.

@@ -45,7 +45,7 @@ fn access(base: impl Into<String>) -> Access {
 async fn send_to(providers: &Providers, access: &Access) -> Outcome {
     let to = PhoneNumber::from_e164("+6281234567890").unwrap();
     let content: Content = serde_json::from_str(r#"{"text": "Halo Siti"}"#).unwrap();
-    let outcome = providers.send(access, &SendRequest { to: &to, content: &content, opaque: "att_01J" }).await;
+    let outcome = providers.send(access, &SendRequest { to: &to, content: &content, opaque: "att_01J" }).await.outcome;
     let shown = format!("{outcome:?} {access:?}");
     let hidden = SECRETS.iter().all(|secret| !shown.contains(secret));
     assert!(hidden || outcome.decision == Decision::Accepted, "{shown}");

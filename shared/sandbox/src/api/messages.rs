@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::api::error::{ApiError, json_bytes};
 use crate::api::path::GraphPath;
 use crate::api::unusual;
+use crate::api::usage;
 use crate::content::request::{self, SendRequest};
 use crate::sends::fate::{Acceptance, Answer, CheckedSend, Decision, Fate, Offer};
 use crate::shared::Shared;
@@ -92,13 +93,14 @@ fn mark_read(shared: &Shared, allowed: Result<(), ApiError>, body: &Value) -> Re
 
 fn send(shared: &Shared, offer: Offer<'_>) -> (Response<Body>, Duration) {
     let phone_number_id = offer.phone_number_id;
-    let Decision { fate, latency } = shared.register().decide(offer);
-    let response = match fate {
+    let Decision { fate, latency, usage } = shared.register().decide(offer);
+    let mut response = match fate {
         Fate::HangUp => unusual::hang_up(),
         Fate::ProxyPage => unusual::proxy_page(),
         Fate::Throttle(error) | Fate::Refuse(error) => error.into_response(),
         Fate::Accept(acceptance) => accept(shared, phone_number_id, acceptance),
     };
+    usage::tell(&mut response, usage, &shared.access.waba_id);
     (response, latency)
 }
 

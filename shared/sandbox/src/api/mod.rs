@@ -9,3 +9,4 @@ pub(crate) mod path;
 pub(crate) mod template_list;
 pub(crate) mod unknown;
 pub(crate) mod unusual;
+pub(crate) mod usage;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, Request, State};
@@ -15,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::error::{self, ApiError};
 use crate::api::path::GraphPath;
+use crate::api::usage;
 use crate::shared::Shared;
 use crate::templates::Template;
 
@@ -30,10 +32,14 @@ const CATEGORIES: [&str; 3] = ["AUTHENTICATION", "MARKETING", "UTILITY"];
 /// Answers with one page of the list.
 pub(crate) async fn get(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     let (head, _) = request.into_parts();
-    match check_caller(&shared, &head).and_then(|()| page(&shared, &head)) {
+    let at = Instant::now();
+    let allowed = check_caller(&shared, &head).and_then(|()| shared.register().count_call(at));
+    let mut response = match allowed.and_then(|()| page(&shared, &head)) {
         Ok(page) => error::json(StatusCode::OK, &page),
         Err(error) => error.into_response(),
-    }
+    };
+    usage::tell(&mut response, shared.register().usage(at), &shared.access.waba_id);
+    response
 }
 
 /// Registers a template.

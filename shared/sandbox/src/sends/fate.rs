@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::api::error::ApiError;
 use crate::content::request::SendRequest;
+use crate::sends::limits::CallUsage;
 
 /// A message that is in order.
 pub(crate) struct CheckedSend<'a> {
@@ -57,4 +58,12 @@ pub(crate) enum Answer {
 pub(crate) struct Decision<'a> {
     pub(crate) fate: Fate<'a>,
     pub(crate) latency: Duration,
+    pub(crate) usage: Usage,
+}
+
+/// What an answer tells of limits on calls, where there are any.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) app: Option<CallUsage>,
+    pub(crate) account: Option<CallUsage>,
 }

@@ -10,6 +10,8 @@ pub(crate) const NUMBERS_MAX: usize = 10_000;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
 /// One message to a recipient per this long, in the long run.
 const PAIR_INTERVAL: Duration = Duration::from_secs(6);
 
@@ -27,26 +29,63 @@ pub(crate) struct Number {
     pub(crate) pairs: Pairs,
 }
 
-/// The sends that a number's throughput let through in the last second.
+/// What a limit on any stretch of time has let through in the last one.
 #[derive(Debug, Default)]
-pub(crate) struct Throughput {
-    passed: VecDeque<Instant>,
-}
+struct Passed(VecDeque<Instant>);
 
-impl Throughput {
-    /// Whether one more send may pass, so that no half-open second ever has more than `rate_per_second`. Sends that
-    /// were refused do not count, or a client that keeps trying would never get through.
-    pub(crate) fn admits(&mut self, at: Instant, rate_per_second: u32) -> bool {
-        let at = self.passed.back().map_or(at, |newest| at.max(*newest));
-        while self.passed.front().is_some_and(|oldest| *oldest + SECOND <= at) {
-            self.passed.pop_front();
+impl Passed {
+    /// Whether one more may pass, so that no half-open stretch of `length` ever has more than `most`. Those that were refused
+    /// do not count, or a client that keeps trying would never get through.
+    fn admits(&mut self, at: Instant, most: u32, length: Duration) -> bool {
+        let at = self.0.back().map_or(at, |newest| at.max(*newest));
+        while self.0.front().is_some_and(|oldest| *oldest + length <= at) {
+            self.0.pop_front();
         }
-        let admitted = self.passed.len() < rate_per_second as usize;
+        let admitted = self.0.len() < most as usize;
         if admitted {
-            self.passed.push_back(at);
+            self.0.push_back(at);
         }
         admitted
     }
+}
+
+/// The sends that a number's throughput let through in the last second.
+#[derive(Debug, Default)]
+pub(crate) struct Throughput(Passed);
+
+impl Throughput {
+    /// Whether one more send may pass.
+    pub(crate) fn admits(&mut self, at: Instant, rate_per_second: u32) -> bool {
+        self.0.admits(at, rate_per_second, SECOND)
+    }
+}
+
+/// The calls of the last hour that count against a limit on calls.
+#[derive(Debug, Default)]
+pub(crate) struct Calls(Passed);
+
+impl Calls {
+    /// Whether one more call may pass.
+    pub(crate) fn admits(&mut self, at: Instant, per_hour: u32) -> bool {
+        self.0.admits(at, per_hour, HOUR)
+    }
+
+    /// How much of the limit is used up, in percent, and in how many minutes the oldest call counts no more if that is all.
+    pub(crate) fn usage(&self, at: Instant, per_hour: u32) -> CallUsage {
+        let used = self.0.0.len() as u64;
+        let percent = used * 100 / u64::from(per_hour.max(1));
+        let free_at = self.0.0.front().filter(|_| used >= u64::from(per_hour)).map(|oldest| *oldest + HOUR);
+        let minutes = free_at.map_or(0, |free| free.saturating_duration_since(at).as_secs().div_ceil(60));
+        CallUsage { percent, minutes }
+    }
+}
+
+/// How much of a limit on calls is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallUsage {
+    pub(crate) percent: u64,
+    /// Until calls are taken again; 0 while they are.
+    pub(crate) minutes: u64,
 }
 
 /// For each recipient the instant at which its messages are paid off, if it is still to come.
@@ -110,6 +149,18 @@ mod tests {
         assert!(!pairs.admits(start + Duration::from_millis(5_999), "15550100"));
         assert!(pairs.admits(start + Duration::from_secs(6), "15550100"));
         assert!(!pairs.admits(start + Duration::from_secs(6), "15550100"));
+    }
+
+    #[test]
+    fn calls_count_for_an_hour() {
+        let start = Instant::now();
+        let mut calls = Calls::default();
+        assert!((0..4).all(|minute| calls.admits(start + Duration::from_secs(60 * minute), 4)));
+        let later = start + Duration::from_secs(600);
+        assert!(!calls.admits(later, 4));
+        assert_eq!(calls.usage(later, 4), CallUsage { percent: 100, minutes: 50 });
+        assert!(calls.admits(start + HOUR, 4));
+        assert_eq!(calls.usage(start + HOUR, 8), CallUsage { percent: 50, minutes: 0 });
     }
 
     #[test]

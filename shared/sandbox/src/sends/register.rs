@@ -13,8 +13,8 @@ use crate::arrival::Arrival;
 use crate::config::SandboxConfig;
 use crate::counters::Counters;
 use crate::faults::Faults;
-use crate::sends::fate::{Acceptance, Answer, CheckedSend, Decision, Fate, Offer};
-use crate::sends::limits::{NUMBERS_MAX, Number};
+use crate::sends::fate::{Acceptance, Answer, CheckedSend, Decision, Fate, Offer, Usage};
+use crate::sends::limits::{Calls, NUMBERS_MAX, Number};
 use crate::sends::log::ArrivalLog;
 use crate::sends::wamid::Wamids;
 use crate::test_numbers::{self, Behaviour};
@@ -36,6 +36,8 @@ pub(crate) struct Register {
     since_faults_set: u64,
     since_burst: u32,
     burst_left: u32,
+    app_calls: Calls,
+    account_calls: Calls,
     numbers: HashMap<String, Number>,
     last_number: Option<String>,
     counters: Counters,
@@ -54,6 +56,8 @@ impl Register {
             since_faults_set: 0,
             since_burst: 0,
             burst_left: 0,
+            app_calls: Calls::default(),
+            account_calls: Calls::default(),
             numbers: HashMap::new(),
             last_number: None,
             counters: Counters::default(),
@@ -70,6 +74,8 @@ impl Register {
         self.since_faults_set = 0;
         self.since_burst = 0;
         self.burst_left = 0;
+        self.app_calls = Calls::default();
+        self.account_calls = Calls::default();
     }
 
     /// Counts of sends; those of webhooks are kept elsewhere.
@@ -99,7 +105,8 @@ impl Register {
     /// Decides the fate of a send and records its arrival.
     pub(crate) fn decide<'a>(&mut self, offer: Offer<'a>) -> Decision<'a> {
         let mut arrival = self.arrival(&offer);
-        let fate = self.fate(offer.at, offer.phone_number_id, offer.checked);
+        let at = offer.at;
+        let fate = self.fate(at, offer.phone_number_id, offer.checked);
         self.count(&fate);
         match &fate {
             Fate::Accept(acceptance) => {
@@ -110,7 +117,26 @@ impl Register {
             Fate::HangUp | Fate::ProxyPage => {}
         }
         self.log.push(arrival);
-        Decision { fate, latency: self.latency() }
+        Decision { fate, latency: self.latency(), usage: self.usage(at) }
+    }
+
+    /// Counts a call against the limits on calls, or refuses it.
+    pub(crate) fn count_call(&mut self, at: Instant) -> Result<(), ApiError> {
+        if self.faults.app_calls_per_hour.is_some_and(|most| !self.app_calls.admits(at, most)) {
+            return Err(ApiError::of_code(4));
+        }
+        if self.faults.account_calls_per_hour.is_some_and(|most| !self.account_calls.admits(at, most)) {
+            return Err(ApiError::of_code(80_007));
+        }
+        Ok(())
+    }
+
+    /// What answers tell of the limits on calls.
+    pub(crate) fn usage(&self, at: Instant) -> Usage {
+        Usage {
+            app: self.faults.app_calls_per_hour.map(|most| self.app_calls.usage(at, most)),
+            account: self.faults.account_calls_per_hour.map(|most| self.account_calls.usage(at, most)),
+        }
     }
 
     /// What is known of a send before it is decided.
@@ -195,6 +221,9 @@ impl Register {
     fn throttle(&mut self, at: Instant, phone_number_id: &str, digits: &str) -> Option<ApiError> {
         if self.burst() {
             return Some(ApiError::of_code(self.faults.throttle_code));
+        }
+        if let Err(error) = self.count_call(at) {
+            return Some(error);
         }
         let number = self.numbers.get_mut(phone_number_id)?;
         if self.rate_per_second.is_some_and(|rate| !number.throughput.admits(at, rate)) {

@@ -179,3 +179,26 @@ async fn a_stop_does_not_wait_for_slow_answers() {
     sandbox.shutdown().await;
     assert!(sending.await.unwrap().is_err());
 }
+
+#[tokio::test]
+async fn limits_on_calls_are_told_with_each_answer_and_kept() {
+    let faults = Faults { app_calls_per_hour: Some(4), account_calls_per_hour: Some(3), ..Faults::default() };
+    let session = with(faults).await;
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        let response = session.try_post(&text("15550100")).await.unwrap();
+        let header = |name: &str| serde_json::from_slice(response.headers()[name].as_bytes()).unwrap();
+        let (app, accounts): (serde_json::Value, serde_json::Value) =
+            (header("x-app-usage"), header("x-business-use-case-usage"));
+        let account = accounts.as_object().unwrap().values().next().unwrap()[0].clone();
+        assert_eq!(account["type"], "whatsapp");
+        told.push((response.status().as_u16(), app["call_count"].clone(), account["call_count"].clone()));
+    }
+    let told: Vec<_> =
+        told.iter().map(|(status, app, account)| (*status, app.as_u64().unwrap(), account.as_u64().unwrap())).collect();
+    assert_eq!(told, [(200, 25, 33), (200, 50, 66), (200, 75, 100), (400, 100, 100), (400, 100, 100)]);
+    let codes: Vec<_> = session.sandbox.arrivals().iter().map(|arrival| arrival.code).collect();
+    assert_eq!(codes, [None, None, None, Some(80_007), Some(4)]);
+    session.sandbox.set_faults(Faults::default());
+    assert!(session.try_post(&text("15550100")).await.unwrap().headers().get("x-app-usage").is_none());
+}

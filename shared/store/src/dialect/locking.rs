@@ -105,6 +105,14 @@ where id in (select cast(value as bigint) from json_each($1)) order by id",
 pub(crate) const LOCK_BUDGET: Sql =
     picking!("select people_per_day, people, promised_at from budgets where id = $1", " for update", "");
 
+/// What sender `$1` owes the people with ids in `$2`, in the order of ids.
+pub(crate) const LOCK_PAIRS: Sql = picking!(
+    "select recipient_id, paid_off_at from pairs
+where sender_id = $1 and recipient_id in (select cast(value as bigint) from json_each($2)) order by recipient_id",
+    " for update",
+    ""
+);
+
 /// Tenant `$1`, whose planners take turns while each looks for what it counts.
 pub(crate) const LOCK_TENANT: Sql = picking!("select id from tenants where id = $1", " for no key update", "");
 

@@ -9,8 +9,8 @@ mod locking;
 pub(crate) use accept::{ACCEPT_ATTEMPTS, ACCEPT_MESSAGES};
 pub(crate) use clock::{READ_CLOCK, REANCHOR_SLOTS, RESERVE_SLOTS};
 pub(crate) use locking::{
-    CLAIM_AND_START_LANE, CLAIM_EVENTS, CLAIM_JOB, CLAIM_LANE, LOCK_BUDGET, LOCK_MESSAGES, LOCK_PACE, LOCK_TENANT,
-    NOTE_TURN, TAKE_LINE_ITEMS,
+    CLAIM_AND_START_LANE, CLAIM_EVENTS, CLAIM_JOB, CLAIM_LANE, LOCK_BUDGET, LOCK_MESSAGES, LOCK_PACE, LOCK_PAIRS,
+    LOCK_TENANT, NOTE_TURN, TAKE_LINE_ITEMS,
 };
 
 /// Every statement of this folder, for the test that prepares them all.
@@ -28,6 +28,7 @@ pub(crate) const STATEMENTS: &[(&str, Sql)] = &[
     ("LOCK_MESSAGES", LOCK_MESSAGES),
     ("LOCK_BUDGET", LOCK_BUDGET),
     ("LOCK_PACE", LOCK_PACE),
+    ("LOCK_PAIRS", LOCK_PAIRS),
     ("LOCK_TENANT", LOCK_TENANT),
     ("TAKE_LINE_ITEMS", TAKE_LINE_ITEMS),
 ];

@@ -106,11 +106,11 @@ impl Store {
         only(enqueued)
     }
 
-    /// Writes jobs down, all of them or none, each as [`Store::enqueue`] does. Where a key acts, the messages of those
-    /// that are new count against its limit.
+    /// Writes jobs down, all of them or none, each as [`Store::enqueue`] does. Where a key or a token acts, the
+    /// messages of those that are new count against its limit.
     ///
     /// # Errors
-    /// The first job that is refused; or, with no job named, that the key has enqueued enough for now or that the ledger
+    /// The first job that is refused; or, with no job named, that it has enqueued enough for now or that the ledger
     /// cannot be written.
     pub async fn enqueue_all(&self, tenant: TenantId, jobs: &[Job]) -> Result<Vec<Enqueued>, RefusedJob> {
         let mut tx = self.db.begin().await?;
@@ -120,7 +120,7 @@ impl Store {
             for (job, _) in jobs.iter().zip(&put).filter(|(_, put)| matches!(put.enqueued, Enqueued::New { .. })) {
                 messages += messages_of(&mut tx, tenant, job).await?;
             }
-            self.charge(&mut tx, messages).await?;
+            self.charge(&mut tx, tenant, messages).await?;
         }
         tx.commit().await?;
         self.wake.ring(Topic::Jobs);

@@ -19,7 +19,7 @@ use super::{
     super::Gateway,
     problem::{Kind, Problem},
 };
-use crate::context;
+use crate::context::{self, Context};
 
 /// What a route asks for.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next
         return Err(unauthenticated("the request shows no key", ""));
     };
     let pass = match &guard.gateway.identity {
-        Some(identity) if !ApiKey::looks_like(shown) => of_token(&context.store, identity, shown).await?,
+        Some(identity) if !ApiKey::looks_like(shown) => of_token(context, identity, shown).await?,
         _ => of_key(&context.store, shown).await?,
     };
     if !guard.scope.is_in(&pass.scopes) {
@@ -94,20 +94,22 @@ async fn of_key(store: &Store, text: &str) -> Result<Pass, Problem> {
     Ok(Pass { tenant: key.tenant, scopes: key.scopes, actor, wider })
 }
 
-async fn of_token(store: &Store, identity: &Identity, text: &str) -> Result<Pass, Problem> {
+async fn of_token(context: &Context, identity: &Identity, text: &str) -> Result<Pass, Problem> {
     let proof = identity.prove(text).await.map_err(|refusal| match refusal {
         Refusal::Unavailable => Problem::away(refusal.to_string(), "try again; `kabar doctor` says what is wrong"),
         refusal => unauthenticated(&refusal.to_string(), INVALID),
     })?;
     let tenant = match &proof.tenant {
         None => DEFAULT_TENANT,
-        Some(name) => store.tenant(name).await.map_err(|error| match error {
+        Some(name) => context.store.tenant(name).await.map_err(|error| match error {
             StoreError::NotFound { .. } => unauthenticated("the token is for a tenant that is not known here", INVALID),
             error => error.into(),
         })?,
     };
     let wider = |scope| format!("ask the identity provider for a token with kabar's scope {scope}");
-    Ok(Pass { tenant, scopes: proof.scopes, actor: Actor::token(&proof.subject), wider })
+    let messages_per_minute = context.settings.jwt.as_ref().and_then(|jwt| jwt.messages_per_minute);
+    let actor = Actor::token(&proof.subject, messages_per_minute);
+    Ok(Pass { tenant, scopes: proof.scopes, actor, wider })
 }
 
 /// What a challenge says to whoever showed something that is worth nothing.

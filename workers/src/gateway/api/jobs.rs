@@ -68,7 +68,7 @@ pub(super) enum Answer {
         (status = 413, description = "The body is too large"),
         (status = 415, description = "The body is no JSON, or packed otherwise than with gzip"),
         (status = 422, description = "A job is not valid; nothing was enqueued"),
-        (status = 429, description = "The key has enqueued enough for now"),
+        (status = 429, description = "The key or token has enqueued enough for now"),
     )
 )]
 pub(super) async fn enqueue(

@@ -44,7 +44,7 @@ pub(super) enum Kind {
     UnsupportedType,
     /// The body is JSON, but not what is wanted.
     Invalid,
-    /// The key has enqueued enough for now.
+    /// The key or token has enqueued enough for now.
     OverLimit,
     /// The fault is ours.
     Internal,
@@ -89,7 +89,9 @@ impl Kind {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "The body's type is not taken")
             }
             Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The body is not valid"),
-            Self::OverLimit => (StatusCode::TOO_MANY_REQUESTS, "over-limit", "The key has enqueued enough for now"),
+            Self::OverLimit => {
+                (StatusCode::TOO_MANY_REQUESTS, "over-limit", "The key or token has enqueued enough for now")
+            }
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something is wrong with kabar"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Something that is needed is away"),
         }
@@ -267,7 +269,7 @@ impl From<StoreError> for Problem {
                 let seconds = wait_ms.div_ceil(1_000).max(1);
                 let mut problem = Self::new(Kind::OverLimit, error.to_string()).given(Some(&per_minute.into()));
                 problem.more.retry_after_seconds = Some(seconds);
-                problem.fix(format!("try again in {seconds} s, or ask for a key with a higher limit"))
+                problem.fix(format!("try again in {seconds} s, or ask for a higher limit"))
             }
             error if error.is_passing() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the ledger is away");

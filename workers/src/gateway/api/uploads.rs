@@ -85,7 +85,7 @@ pub(super) struct Uploaded {
         (status = 413, description = "The file is too large"),
         (status = 415, description = "The body is no form of several parts"),
         (status = 422, description = "The broadcast or the file is not valid; nothing was enqueued"),
-        (status = 429, description = "The key has enqueued enough for now"),
+        (status = 429, description = "The key or token has enqueued enough for now"),
     )
 )]
 pub(super) async fn start(
