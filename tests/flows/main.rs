@@ -18,6 +18,7 @@ mod provider_down;
 mod reminders;
 mod support;
 mod templates;
+mod tenants;
 mod throttle;
 mod urgent;
 mod webhooks;
