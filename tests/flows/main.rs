@@ -10,6 +10,7 @@ mod budget;
 mod changes;
 mod courtesy;
 mod doubt;
+mod examples;
 mod halt;
 mod logs;
 mod operator;
