@@ -357,7 +357,7 @@ async fn open_sqlite(path: &std::path::Path, options: &StoreOptions) -> Result<d
     let readers = SqlitePoolOptions::new()
         .max_connections(options.max_connections.clamp(2, 8))
         .acquire_timeout(options.connect_timeout * 3)
-        .connect_with(connect.pragma("cache_size", "-2000").read_only(false))
+        .connect_with(connect.pragma("cache_size", "-4000").read_only(false))
         .await?;
     Ok(db::Db::Sqlite { writer, readers })
 }
