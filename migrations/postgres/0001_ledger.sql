@@ -157,12 +157,14 @@ create table jobs (
   audience bigint not null,            -- recipients planned so far
   cursor bigint not null,              -- how far planning has come
   held_until bigint not null default 0, -- a paused template holds the broadcast up to this time
+  foreseen_end bigint,                 -- when its last message was to leave, by what was known once all were planned
   created_at bigint not null,
   planned_at bigint,
   unique (tenant_id, job_key)
 );
 create index jobs_to_plan on jobs (audience, id) where state = 'accepted';
 create index jobs_by_kind on jobs (tenant_id, kind, id);
+create index jobs_foreseen on jobs (id) where foreseen_end is not null;
 
 -- Recipients of a job that lists them, in their order; planning walks through them.
 create table audience (
@@ -189,6 +191,7 @@ create table messages (
   tries bigint not null,               -- spent so far
   pair_throttles bigint not null,
   lease_id bigint,
+  slot_us bigint,                      -- of the attempt that is being sent, where its sender has a pace
   created_at bigint not null,
   updated_at bigint not null,
   unique (job_id, recipient_id, part)
@@ -217,6 +220,7 @@ create table message_fields (
   fields text not null                 -- sealed where a master key is set
 );
 
+-- An attempt is written down once something is known of how it went; until then its message says that it is being sent.
 -- Names its message without a reference: rows come from statements that have just moved the message, and the server would
 -- look at it again for each.
 create table attempts (

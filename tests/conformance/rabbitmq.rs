@@ -9,7 +9,7 @@ use std::{
 use kabar_queue::{Line, Queue, QueueError, RabbitQueue};
 use kabar_tests::{
     FreshExchange,
-    rabbitmq::{chain, publish_jobs},
+    rabbitmq::{TRACEPARENT, chain, publish_jobs},
 };
 use lapin::{
     Connection, ConnectionProperties,
@@ -38,6 +38,7 @@ async fn what_others_publish_comes_as_it_was() {
     }
     let found: BTreeSet<_> = taken.iter().map(|one| (one.body.as_slice(), one.message_id.as_deref())).collect();
     assert_eq!(found, BTreeSet::from(came));
+    assert!(taken.iter().all(|one| one.traceparent.as_deref() == Some(TRACEPARENT)), "{taken:?}");
 }
 
 #[tokio::test]

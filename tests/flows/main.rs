@@ -21,6 +21,7 @@ mod support;
 mod templates;
 mod tenants;
 mod throttle;
+mod traces;
 mod urgent;
 mod webhooks;
 mod wishes;

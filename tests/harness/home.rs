@@ -17,7 +17,7 @@ use crate::{Finished, KabarProcess, TestLedger, ports::free_address, sandbox};
 /// How long a command that is to end by itself may take.
 const COMMAND_WITHIN: Duration = Duration::from_secs(120);
 /// Variables that would lead a process elsewhere than the test says.
-const CLEARED: [&str; 3] = ["KABAR_", "WHATSAPP_", "AWS_"];
+const CLEARED: [&str; 4] = ["KABAR_", "WHATSAPP_", "AWS_", "OTEL_"];
 
 /// Where processes run: a temporary folder, in which `kabar.db` is the ledger unless another is named, and their
 /// environment.

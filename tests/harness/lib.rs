@@ -5,6 +5,7 @@
 //! service carry `#[ignore = "needs …: run tests/run"]`; `tests/run` starts the services and leaves none out.
 #![expect(clippy::expect_used, reason = "a test that cannot go on ends with a clear text")]
 
+pub mod collector;
 mod finished;
 pub mod fleet;
 pub mod guests;
@@ -24,6 +25,7 @@ mod shared_queue;
 mod sqs;
 pub mod wait;
 
+pub use collector::Collector;
 pub use finished::Finished;
 pub use fleet::{FleetOptions, TestFleet};
 pub use home::Home;

@@ -11,6 +11,7 @@ use kabar_queue::{Queue, RabbitQueue};
 use lapin::{
     BasicProperties, Confirmation, Connection, ConnectionProperties,
     options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeleteOptions},
+    types::{AMQPValue, FieldTable},
 };
 use tokio::{
     net::TcpStream,
@@ -98,7 +99,10 @@ async fn delete(url: &str, name: &str) -> lapin::Result<()> {
     connection.close(200, "OK".into()).await
 }
 
-/// Publishes jobs as other services do: to exchange `exchange`, routing key `jobs`.
+/// Where those who publish jobs say that they are in a trace.
+pub const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// Publishes jobs as other services do: to exchange `exchange`, routing key `jobs`, with a [`TRACEPARENT`].
 ///
 /// # Panics
 /// When the broker does not take them.
@@ -107,7 +111,9 @@ pub async fn publish_jobs(url: &str, exchange: &str, jobs: &[(&[u8], Option<&str
     let channel = connection.create_channel().await.expect("a channel can be opened");
     channel.confirm_select(ConfirmSelectOptions::default()).await.expect("the broker confirms");
     for (body, message_id) in jobs {
-        let mut properties = BasicProperties::default().with_delivery_mode(2);
+        let mut headers = FieldTable::default();
+        headers.insert("traceparent".into(), AMQPValue::LongString(TRACEPARENT.into()));
+        let mut properties = BasicProperties::default().with_delivery_mode(2).with_headers(headers);
         if let Some(id) = message_id {
             properties = properties.with_message_id((*id).into());
         }

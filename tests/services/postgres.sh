@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # A private PostgreSQL for the tests: its own data, socket and port. Sourced after service.sh.
 #
+# It leaves flushing to the system, which no test pulls the plug of: each of a thousand ledgers is a database of its own, and
+# making one waits for the disk. Benchmarks say postgres_fsync=on.
+#
 # To use a server that runs already, set KABAR_TEST_POSTGRES_URL to a role that may create databases.
 
 # INT is a fast shutdown, which ends connections; where that takes too long, QUIT is an immediate one.
@@ -65,7 +68,7 @@ postgres_prepare() {
 postgres_launch() {
   launch_as_postgres postgres "${postgres_clean[@]}" postgres -D "$1/data" -p "$2" \
     -c listen_addresses=127.0.0.1 -c unix_socket_directories="$1" -c max_connections=200 \
-    -c shared_preload_libraries="${postgres_libraries:-}"
+    -c shared_preload_libraries="${postgres_libraries:-}" -c fsync="${postgres_fsync:-off}"
 }
 
 # Asked on its own socket: on the port, another server may answer.

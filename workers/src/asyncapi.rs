@@ -84,6 +84,11 @@ fn describe() -> Value {
                 "title": "A job",
                 "summary": "One message, a broadcast or a reminder",
                 "description": "Where it names no `id`, it goes by its broker's: the property `message_id` on RabbitMQ.",
+                "headers": {"type": "object", "properties": {"traceparent": {
+                    "type": "string",
+                    "description": "Where the producer is in a trace, as W3C's Trace Context has it; on SQS a message \
+                        attribute. The trace of the job points there.",
+                }}},
                 "contentType": "application/json",
                 "payload": {"$ref": format!("#/components/schemas/{JOB_COMPONENT}")},
                 "examples": [{"name": "send", "payload": {

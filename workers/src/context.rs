@@ -13,6 +13,7 @@ use kabar_providers::{Access, Options, Providers, Token};
 use kabar_queue::{DatabaseQueue, Queue, RabbitQueue, SqsOptions, SqsQueue};
 use kabar_settings::{DatabaseUrl, QueueUrl, Settings};
 use kabar_store::{LeaseId, Place, Sender, SettlePolicy, Shares, Store, StoreOptions};
+use kabar_telemetry::Traces;
 
 /// What every worker of a process shares.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Context {
     pub providers: Providers,
     /// This process's hold on what its couriers claim.
     pub hold: Hold,
+    /// Takes spans, where there is a collector for them.
+    pub traces: Traces,
 }
 
 /// A process's lease: its id, and until when it is known to hold.

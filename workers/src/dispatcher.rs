@@ -30,6 +30,9 @@ const IDLE_EVERY: Duration = Duration::from_millis(500);
 const UNLIMITED_HORIZON: Duration = Duration::from_millis(150);
 const UNLIMITED_RATE_MILLI: u64 = 20_000_000;
 
+/// While so many tickets lie in the line, couriers have all that they can carry, and senders without a rate get no more.
+const UNLIMITED_LIE_READY: u64 = 64;
+
 /// By how much the clocks of two dispatchers may differ, in milliseconds.
 const CLOCKS_DIFFER_MS: u64 = 1_000;
 
@@ -60,7 +63,7 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let mut bodies = Vec::new();
     let mut refill_at: Option<i64> = None;
     for sender in due {
-        let Plan { tickets, until, refill_at: at } = plan(sender, &context, now, room, ready > 0).await?;
+        let Plan { tickets, until, refill_at: at } = plan(sender, &context, now, room, ready).await?;
         if tickets > 0 && store.note_tickets(sender.sender_id, sender.ticketed_until, until).await? {
             room = room.saturating_sub(tickets);
             let body = Ticket { sender: sender.sender_id }.to_body();
@@ -87,13 +90,7 @@ struct Plan {
 }
 
 /// How many tickets a sender is to get, and how far they reach: as many as its waiting messages fill, within the horizon.
-async fn plan(
-    sender: &DueSender,
-    context: &Shared,
-    now: i64,
-    room: u64,
-    tickets_wait: bool,
-) -> Result<Plan, StepError> {
+async fn plan(sender: &DueSender, context: &Shared, now: i64, room: u64, ready: u64) -> Result<Plan, StepError> {
     let (rate_milli, horizon) = match sender.rate_milli {
         Some(rate) => (rate, context.settings.dispatcher.ticket_horizon),
         None => (UNLIMITED_RATE_MILLI, UNLIMITED_HORIZON),
@@ -106,7 +103,8 @@ async fn plan(
     let half = i64::try_from(horizon_ms / 2).unwrap_or(i64::MAX / 2);
     // Whoever takes one of the tickets that are out claims the best messages, also such as have come since. Where none is
     // left to take, messages that came back (forfeited slots, throttles) still find room below the horizon.
-    if room == 0 || ahead_ms >= horizon_ms || (ahead_ms > horizon_ms / 2 && tickets_wait) {
+    let enough_lie_ready = sender.rate_milli.is_none() && ready >= UNLIMITED_LIE_READY;
+    if room == 0 || ahead_ms >= horizon_ms || (ahead_ms > horizon_ms / 2 && ready > 0) || enough_lie_ready {
         let refill_at = (from - half).max(now + 1);
         return Ok(Plan { tickets: 0, until: sender.ticketed_until, refill_at });
     }

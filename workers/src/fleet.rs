@@ -3,11 +3,16 @@
 //! Whoever takes work in starts last and stops first, so nothing is taken that nobody would carry on. At a stop, couriers
 //! give back what they have not started and wait for what they have; then outcomes are written and the lease is ended.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kabar_settings::Settings;
 use kabar_store::{Store, Writer};
-use kabar_telemetry::{MetricsHandle, names};
+use kabar_telemetry::{MetricsHandle, TracesExport, names};
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +20,7 @@ use crate::{
     context::{Context, Hold, Shared, open_providers, open_queue},
     courier, dispatcher, gateway, intake, janitor, planner, recorder, scheduler,
     steps::repeat,
-    templates,
+    templates, traces,
 };
 
 /// How often the ledger is asked whether another process has written.
@@ -23,6 +28,9 @@ const NOTICE_EVERY: Duration = Duration::from_millis(100);
 
 /// How long the queue and the ledger may take to say farewell.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long the last spans may take to the collector.
+const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often a SQLite ledger's log is copied back into its file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -106,6 +114,8 @@ pub struct Fleet {
     /// In the order of starting.
     workers: Vec<Running>,
     writer: Option<Writer>,
+    /// What takes spans to the collector, where there is one.
+    traces: Option<TracesExport>,
     /// The heartbeat and other keepers, which end last.
     keepers: Vec<JoinHandle<()>>,
     stop_keepers: CancellationToken,
@@ -124,7 +134,8 @@ impl Fleet {
     /// Starts `workers` on this ledger. They are at work when it returns.
     ///
     /// # Errors
-    /// When the queue, the providers or the gateway's address cannot be had, or the ledger cannot be written.
+    /// When the queue, the providers, the gateway's address or the way to the collector of traces cannot be had, or the
+    /// ledger cannot be written.
     pub async fn start(
         settings: Settings,
         store: Store,
@@ -134,14 +145,17 @@ impl Fleet {
         let names: Vec<&str> = workers.iter().map(|worker| worker.as_str()).collect();
         let queue = open_queue(&settings, &store).await?;
         let providers = open_providers(&settings)?;
-        let lease = store.take_lease(&process_name(), &names, settings.fleet.lease).await?;
+        let process = process_name();
+        let (traces, export) = traces::open(&settings, &process)?;
+        let lease = store.take_lease(&process, &names, settings.fleet.lease).await?;
         let hold = Hold::new(lease.id, lease.expires_at);
         let store = store.with_rules(settings.people.rules.clone());
-        let context = Arc::new(Context { settings, store, queue, providers, hold });
+        let context = Arc::new(Context { settings, store, queue, providers, hold, traces });
         let (stop_keepers, lost) = (CancellationToken::new(), CancellationToken::new());
         let mut fleet = Self {
             workers: Vec::new(),
             writer: None,
+            traces: export,
             keepers: start_keepers(&context, &stop_keepers, &lost, metrics.clone()),
             stop_keepers,
             lost,
@@ -215,6 +229,7 @@ impl Fleet {
     /// the settings is left to the lease's end.
     pub async fn shutdown(mut self) {
         let deadline = self.context.settings.fleet.shutdown_deadline;
+        let began = Instant::now();
         let stopping = async {
             while let Some(running) = self.workers.pop() {
                 running.stop.cancel();
@@ -235,6 +250,9 @@ impl Fleet {
             tracing::warn!("not everything ended within the deadline; what is left is taken over when the lease ends");
             // Those whose turn had not come.
             self.workers.iter().for_each(|running| running.stop.cancel());
+        }
+        if let Some(traces) = self.traces.take() {
+            traces.finish(deadline.saturating_sub(began.elapsed()).min(FLUSH_WITHIN)).await;
         }
         self.stop_keepers.cancel();
         for keeper in self.keepers.drain(..) {

@@ -13,6 +13,7 @@ use crate::{
     context::{Shared, door},
     fault::{self, Point},
     steps::{Next, StepError},
+    traces::Arrival,
 };
 
 /// The most jobs that are taken at once.
@@ -24,9 +25,13 @@ const WAIT: Duration = Duration::from_secs(1);
 pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     let deliveries = context.queue.take(Line::Jobs, MOST_JOBS, WAIT).await?;
     for delivery in &deliveries {
+        let arrival = Arrival::now(Line::Jobs.as_str(), delivery.traceparent.as_deref());
         match Job::from_json(&delivery.body, door(&context.settings), fallback_id(delivery)) {
             Ok(job) => match context.store.enqueue(DEFAULT_TENANT, &job).await {
-                Ok(enqueued) => count_job(&job, &enqueued),
+                Ok(enqueued) => {
+                    count_job(&job, &enqueued);
+                    arrival.enqueued(&context, DEFAULT_TENANT, [(&job, &enqueued)]);
+                }
                 Err(error) if !error.is_passing() => {
                     bury(&context, delivery, &error.to_string()).await?;
                 }

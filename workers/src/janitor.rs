@@ -1,5 +1,6 @@
 //! Gives back what dead workers held, settles doubt, ends what has expired, puts off what would meet quiet hours, looks
-//! again at receipts that came early, and walks through the ledger to mend what has no way forward.
+//! again at receipts that came early, tells how far foreseen ends were off, and walks through the ledger to mend what has no
+//! way forward.
 
 use std::time::Duration;
 
@@ -49,6 +50,10 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
     for (gap, count) in repaired.mended {
         metrics::counter!(names::REPAIRS, field::GAP => gap.as_str()).increment(count);
         tracing::warn!(gap = gap.as_str(), count, "the ledger held what had no way forward; it was mended");
+    }
+    for late_ms in store.errors_of_foreseen_ends(MOST_MESSAGES).await? {
+        let came = if late_ms < 0 { "early" } else { "late" };
+        metrics::histogram!(names::ETA_ERROR, field::CAME => came).record(late_ms.unsigned_abs() as f64 / 1_000.0);
     }
     let most = u64::from(MOST_MESSAGES);
     Ok(if given_back + doubtful >= most || expired >= most || quiet >= most || kept >= most {

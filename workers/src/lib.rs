@@ -28,6 +28,7 @@ mod recorder;
 mod scheduler;
 mod steps;
 pub mod templates;
+mod traces;
 mod views;
 
 /// The program: parses the arguments, plays one role, and gives the exit status. It stands here and not in `main.rs`, for

@@ -11,6 +11,7 @@ use kabar_telemetry::names::{self, field};
 use crate::{
     context::Shared,
     steps::{Next, StepError},
+    traces,
 };
 
 /// How often events are looked for when no bell rings: other processes take them in, too.
@@ -34,6 +35,8 @@ pub(crate) async fn step(context: Shared) -> Result<Next, StepError> {
         return Ok(Next::Bell(Topic::Events, LOOK_EVERY));
     }
     report(&applied);
+    report_lags(&applied, context.store.now_ms());
+    traces::applied(&context, &applied.heard);
     for (provider, code) in &applied.codes {
         if let Ok(provider) = provider.parse() {
             count_code(&context.providers, provider, *code);
@@ -79,6 +82,14 @@ fn report(applied: &Applied) {
         tracing::error!(events = applied.unreadable, "events could not be read; they are kept");
     }
     report_settled(&applied.settled);
+}
+
+/// How late events were applied, and how late receipts were by the provider's clock.
+fn report_lags(applied: &Applied, now_ms: i64) {
+    let seconds = |ms: i64| ms.max(0) as f64 / 1_000.0;
+    let (wait, lag) = (metrics::histogram!(names::EVENT_WAIT), metrics::histogram!(names::WEBHOOK_LAG));
+    applied.waited.iter().for_each(|waited_ms| wait.record(seconds(*waited_ms)));
+    applied.heard.iter().for_each(|heard| lag.record(seconds(now_ms - heard.happened_at)));
 }
 
 /// Logs what settling did beyond messages. Each line is for a person who runs the fleet.

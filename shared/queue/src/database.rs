@@ -47,6 +47,7 @@ impl DatabaseQueue {
                     .map(|item| Delivery {
                         body: item.body.into_bytes(),
                         message_id: None,
+                        traceparent: None,
                         handle: Handle::Database(item.id),
                     })
                     .collect());

@@ -18,6 +18,9 @@ pub use rabbitmq::RabbitQueue;
 pub use sqs::{MAX_SQS_BODY_BYTES, SqsOptions, SqsQueue, SqsServer};
 pub use ticket::Ticket;
 
+/// The header on RabbitMQ, and the message attribute on SQS, by which producers say where they are in a trace.
+const TRACEPARENT: &str = "traceparent";
+
 /// A named queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Line {
@@ -56,6 +59,8 @@ pub struct Delivery {
     pub body: Vec<u8>,
     /// The id that its producer or the broker gave it, if any: it stands in for a job's own `id`.
     pub message_id: Option<String>,
+    /// The `traceparent` (W3C Trace Context) of whoever published it, as it came.
+    pub traceparent: Option<String>,
     /// How the backend finds it again.
     handle: Handle,
 }

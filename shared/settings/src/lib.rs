@@ -34,6 +34,7 @@ mod secret;
 mod sources;
 mod table;
 mod templates;
+mod traces;
 mod typed;
 mod web_origin;
 mod whatsapp;
@@ -57,6 +58,7 @@ pub use repair::Repair;
 pub use secret::{MasterKey, Secret};
 pub use sources::Sources;
 pub use templates::Templates;
+pub use traces::Traces;
 pub use web_origin::WebOrigin;
 pub use whatsapp::{ApiVersion, DefaultSender, WhatsApp};
 
@@ -97,6 +99,8 @@ pub struct Settings {
     pub whatsapp: WhatsApp,
     /// Logs.
     pub log: Log,
+    /// Traces, if they are exported.
+    pub traces: Option<Traces>,
     /// Rules that replace those which ship with kabar, by provider and error code.
     pub errors: ErrorRules,
     explained: Vec<Explained>,
@@ -155,6 +159,7 @@ impl Settings {
         let templates = Templates::read(reader);
         let whatsapp = WhatsApp::read(reader);
         let log = Log::read(reader);
+        let traces = Traces::read(reader);
         Some(Self {
             ledger: ledger?,
             queue: queue?,
@@ -170,6 +175,7 @@ impl Settings {
             templates: templates?,
             whatsapp: whatsapp?,
             log: log?,
+            traces: traces?,
             errors: ErrorRules::new(),
             explained: Vec::new(),
         })

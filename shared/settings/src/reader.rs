@@ -132,6 +132,7 @@ from_value! {
     Vec<Secret> = Secrets,
     Vec<String> = Words,
     bool = Flag,
+    f64 = Share,
     chrono_tz::Tz = TimeZone,
     u64 = Integer,
 }

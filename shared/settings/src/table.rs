@@ -27,7 +27,7 @@ pub(crate) struct Row {
 /// All settings, in the order of `defaults.toml`. Durations are bounded in milliseconds.
 pub(crate) const TABLE: &[Row] = &[
     row("ledger.url", Kind::DatabaseUrl).or("KABAR_DATABASE_URL"),
-    row("ledger.max_connections", integer(2, 500)),
+    row("ledger.max_connections", integer(3, 500)),
     row("ledger.pooler", Kind::Flag),
     row("ledger.statement_timeout", time(100, 10 * M)),
     row("ledger.connect_timeout", time(100, 5 * M)),
@@ -92,6 +92,10 @@ pub(crate) const TABLE: &[Row] = &[
     row("whatsapp.allow_plain_http", Kind::Flag),
     row("log.filter", Kind::LogFilter).or("KABAR_LOG"),
     row("log.format", Kind::LogFormat),
+    row("traces.endpoint", Kind::HttpBase).or("OTEL_EXPORTER_OTLP_ENDPOINT").optional(),
+    row("traces.traces_endpoint", Kind::HttpBase).or("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").optional(),
+    row("traces.service_name", Kind::Word).or("OTEL_SERVICE_NAME"),
+    row("traces.share", Kind::Share),
 ];
 
 /// Other names of settings in the configuration file and on the command line, and their keys.

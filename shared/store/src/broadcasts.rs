@@ -18,11 +18,13 @@ use crate::{
 mod control;
 mod export;
 mod forecast;
+mod foreseen;
 
 pub use export::ExportRow;
 pub use forecast::Forecast;
 pub(crate) use forecast::MARGIN;
 use forecast::{SenderForecast, Waiting};
+pub(crate) use foreseen::STATEMENTS as FORESEEN_STATEMENTS;
 
 statements! {
     ROWS = "select id, tenant_id, job_key, kind, name, state, control, sender_id, audience, held_until,

@@ -6,16 +6,15 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use kabar_domain::phone::PhoneNumber;
-use serde::Serialize;
 
 use crate::{
-    LeaseId, Store,
+    LeaseId, Store, attempts,
     audience::to_json,
     budgets,
     db::{Tx, args, row, statements},
     error::{StoreError, StoreResult},
     jobs::json_list,
-    lanes::{Fronts, read_fronts},
+    lanes::{Fronts, is_of_broadcast, read_fronts},
     senders::{channel_of, rate_of},
 };
 
@@ -33,8 +32,9 @@ left join budgets on budgets.tenant_id = senders.tenant_id and budgets.portfolio
 where senders.id = $1 and senders.state = 'active' and pace.parked_until <= $2
   and exists (select 1 from leases where leases.id = $3 and leases.expires_at > $2)";
     /// Found by their ids alone: what a lease holds has an index, and at a high rate it holds a hundred times as many.
-    START = "update messages set state = 'sending', attempts = attempts + 1, updated_at = $3
-where id in (select cast(value as bigint) from json_each($1)) and state || '' = 'claimed' and +lease_id = $2
+    START = "update messages set state = 'sending', attempts = attempts + 1, slot_us = asked.slot, updated_at = $3
+from (select cast(value->>0 as bigint) as message_id, cast(value->>1 as bigint) as slot from json_each($1)) asked
+where id = asked.message_id and state || '' = 'claimed' and +lease_id = $2
   and (expires_at is null or expires_at > $3)
   and exists (select 1 from leases where leases.id = $2 and leases.expires_at > $3)
   and not exists (select 1 from messages other
@@ -45,9 +45,6 @@ where id in (select cast(value as bigint) from json_each($1)) and state || '' = 
   and exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'running')
   and exists (select 1 from senders where senders.id = messages.sender_id and senders.state = 'active')
 returning id, attempts";
-    INSERT_ATTEMPTS = "insert into attempts (message_id, number, lease_id, slot_us, started_at)
-select cast(value->>'message' as bigint), cast(value->>'number' as bigint), $1, cast(value->>'slot' as bigint), $2
-from json_each($3)";
     GIVE_BACK = "update messages set lease_id = null, updated_at = $3,
   state = case
     when exists (select 1 from jobs where jobs.id = messages.job_id and jobs.control = 'cancelled') then 'cancelled'
@@ -102,6 +99,10 @@ pub struct Claimed {
     pub phone: PhoneNumber,
     /// The recipient's own values, as JSON, where the content takes some.
     pub fields: Option<String>,
+    /// Since when it was due, in Unix milliseconds.
+    pub due_at: i64,
+    /// Whether it is one of a broadcast's.
+    pub of_broadcast: bool,
     /// Its attempt, where the claim started it at once: for a sender without a pace.
     pub started: Option<Started>,
 }
@@ -153,13 +154,6 @@ pub struct Started {
     pub opaque: String,
 }
 
-#[derive(Serialize)]
-struct NewAttempt {
-    message: i64,
-    number: i64,
-    slot: Option<i64>,
-}
-
 impl Store {
     /// Claims the best due messages of a sender for one batch: urgent first, fair between broadcasts, at most 20 and at
     /// most a second's worth. None of a parked, paused or halted sender, and none under a lease that has ended. Where the
@@ -171,15 +165,12 @@ impl Store {
     pub async fn claim(&self, sender_id: i64, lease: LeaseId) -> StoreResult<Vec<Claimed>> {
         let mut tx = self.db.begin().await?;
         let claimed = self.claim_in(&mut tx, sender_id, 1, lease, &mut Fronts::default()).await?;
-        let claimed = claimed.into_iter().next().unwrap_or_default();
-        insert_started(&mut tx, lease, &claimed, self.now_ms()).await?;
         tx.commit().await?;
-        Ok(claimed)
+        Ok(claimed.into_iter().next().unwrap_or_default())
     }
 
     /// [`Store::claim`] for several batches of one sender, at most `batches`; the best messages go to the first. Goes on
-    /// from `fronts` where they are known; should the transaction fail, they are to be forgotten. Without the rows of the
-    /// attempts that it started: see [`insert_started`].
+    /// from `fronts` where they are known; should the transaction fail, they are to be forgotten.
     pub(crate) async fn claim_in(
         &self,
         tx: &mut Tx,
@@ -230,6 +221,8 @@ impl Store {
             recipient_id: row.recipient_id,
             phone: PhoneNumber::from_e164(row.phone).map_err(|error| StoreError::unreadable("a number", error))?,
             fields: row.fields.map(|fields| self.sealer.open(fields)).transpose()?,
+            due_at: row.due_at,
+            of_broadcast: is_of_broadcast(row.lane),
             started,
         })
     }
@@ -250,21 +243,9 @@ impl Store {
         requests: &[StartRequest],
     ) -> StoreResult<HashMap<i64, Started>> {
         let mut pairs = HashSet::new();
-        let alone: Vec<&StartRequest> =
-            requests.iter().filter(|request| pairs.insert((request.sender_id, request.recipient_id))).collect();
-        let ids: Vec<i64> = alone.iter().map(|request| request.message_id).collect();
-        let now = self.now_ms();
-        let started: Vec<(i64, i64)> = tx.all(START, args![json_list(&ids), lease.0, now, channel]).await?;
-        if started.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let slots: HashMap<i64, Option<i64>> =
-            alone.iter().map(|request| (request.message_id, request.slot_us)).collect();
-        let attempts: Vec<NewAttempt> = started
-            .iter()
-            .map(|&(message, number)| NewAttempt { message, number, slot: slots.get(&message).copied().flatten() })
-            .collect();
-        tx.execute(INSERT_ATTEMPTS, args![lease.0, now, to_json(&attempts)?]).await?;
+        let alone = requests.iter().filter(|request| pairs.insert((request.sender_id, request.recipient_id)));
+        let asked: Vec<(i64, Option<i64>)> = alone.map(|request| (request.message_id, request.slot_us)).collect();
+        let started: Vec<(i64, i64)> = tx.all(START, args![to_json(&asked)?, lease.0, self.now_ms(), channel]).await?;
         started.into_iter().map(|(message, number)| Ok((message, self.started(message, number)?))).collect()
     }
 
@@ -291,11 +272,12 @@ impl Store {
         asked: &[(i64, Option<i64>)],
     ) -> StoreResult<u64> {
         let now = self.now_ms();
+        let ids: Vec<i64> = asked.iter().map(|(id, _)| *id).collect();
+        attempts::write_open(tx, &ids).await?;
         let unstarted: Vec<(i64, i64)> = tx.all(UNSTART, args![to_json(asked)?, lease.0, now]).await?;
         if !unstarted.is_empty() {
             tx.execute(CLAIM_AGAIN, args![to_json(&unstarted)?, lease.0, now]).await?;
         }
-        let ids: Vec<i64> = asked.iter().map(|(id, _)| *id).collect();
         self.give_back_in(tx, lease, channel, &ids).await
     }
 
@@ -312,22 +294,4 @@ impl Store {
         tx.commit().await?;
         Ok(expired)
     }
-}
-
-/// Writes down the attempts that claims started.
-pub(crate) async fn insert_started<'a>(
-    tx: &mut Tx,
-    lease: LeaseId,
-    claimed: impl IntoIterator<Item = &'a Claimed>,
-    now: i64,
-) -> StoreResult<()> {
-    let attempts: Vec<NewAttempt> = claimed
-        .into_iter()
-        .filter_map(|claimed| Some((claimed.id, claimed.started.as_ref()?.number)))
-        .map(|(message, number)| NewAttempt { message, number, slot: None })
-        .collect();
-    if !attempts.is_empty() {
-        tx.execute(INSERT_ATTEMPTS, args![lease.0, now, to_json(&attempts)?]).await?;
-    }
-    Ok(())
 }

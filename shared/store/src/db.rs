@@ -236,6 +236,17 @@ impl Db {
         .map_err(StoreError::Begin)
     }
 
+    /// Begins a transaction of the ledger writer, which has a connection of its own where others have several to share.
+    pub(crate) async fn begin_writing(&self) -> StoreResult<Tx> {
+        match self {
+            Self::Sqlite { .. } => self.begin().await,
+            Self::Postgres(server) => {
+                let begun = server.begin_writing().await.map_err(StoreError::Begin)?;
+                Ok(Tx::Postgres(begun, server.rules().clone()))
+            }
+        }
+    }
+
     /// Every row of a reading statement, outside any transaction.
     pub(crate) async fn all<T: Row, const N: usize>(&self, sql: impl Into<Sql>, args: [Arg; N]) -> StoreResult<Vec<T>> {
         let sql: Sql = sql.into();

@@ -1,6 +1,9 @@
 //! What providers post, kept raw and applied later: order and repeats do not matter.
 
-use kabar_domain::report::{AccountBudget, Inbound, Receipt, Report};
+use kabar_domain::{
+    message::ReceiptStatus,
+    report::{AccountBudget, Inbound, Report},
+};
 use serde::Serialize;
 
 use crate::{
@@ -9,6 +12,7 @@ use crate::{
     db::{Tx, args, row, statements},
     dialect::CLAIM_EVENTS,
     error::StoreResult,
+    receipts::Received,
 };
 
 statements! {
@@ -39,6 +43,8 @@ pub struct NewEvent {
     pub body: String,
     /// The addresses that its signature speaks for; none: all.
     pub allowed: Option<Vec<String>>,
+    /// When it was written down, in Unix milliseconds.
+    pub received_at: i64,
 }
 
 /// What applying events came to; for logs and metrics.
@@ -65,6 +71,29 @@ pub struct Applied {
     pub notices: Vec<String>,
     /// Events that could not be read.
     pub unreadable: u64,
+    /// For how long each event had waited, in milliseconds.
+    pub waited: Vec<i64>,
+    /// The receipts whose message is known.
+    pub heard: Vec<Heard>,
+}
+
+/// A receipt whose message is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// The message.
+    pub message_id: i64,
+    /// The number of the attempt that it vouches for.
+    pub number: i64,
+    /// The message's job, by the ledger's id.
+    pub job_id: i64,
+    /// Whether the job is a broadcast.
+    pub of_broadcast: bool,
+    /// What it says.
+    pub status: ReceiptStatus,
+    /// When that happened, by the provider's clock and in whole seconds: Unix milliseconds.
+    pub happened_at: i64,
+    /// When its event was written down, in Unix milliseconds.
+    pub received_at: i64,
 }
 
 row! {
@@ -73,6 +102,7 @@ row! {
         provider: String,
         body: String,
         allowed: Option<String>,
+        received_at: i64,
     }
 }
 
@@ -140,10 +170,13 @@ impl Store {
             return Ok(applied);
         }
         let mut results = Vec::with_capacity(rows.len());
-        let mut receipts: Vec<Receipt> = Vec::new();
+        let mut receipts: Vec<Received> = Vec::new();
+        let now = self.now_ms();
         for row in rows {
+            applied.waited.push(now - row.received_at);
             let allowed: Option<Vec<String>> = row.allowed.as_deref().and_then(|text| serde_json::from_str(text).ok());
-            let event = NewEvent { id: row.id, provider: row.provider, body: self.sealer.open(row.body)?, allowed };
+            let EventRow { id, provider, body, received_at, .. } = row;
+            let event = NewEvent { id, provider, body: self.sealer.open(body)?, allowed, received_at };
             match read(&event) {
                 Ok(reports) => {
                     self.apply_reports(&mut tx, &event, reports, &mut receipts, &mut applied).await?;
@@ -161,6 +194,7 @@ impl Store {
         applied.doubts_settled = of_receipts.doubts_settled;
         applied.sent_twice = of_receipts.sent_twice;
         applied.settled = of_receipts.settled;
+        applied.heard = of_receipts.heard;
         tx.execute(DONE, args![to_json(&results)?, self.now_ms()]).await?;
         tx.commit().await?;
         self.wake.ring(Topic::Messages);
@@ -172,7 +206,7 @@ impl Store {
         tx: &mut Tx,
         event: &NewEvent,
         reports: Vec<Report>,
-        receipts: &mut Vec<Receipt>,
+        receipts: &mut Vec<Received>,
         applied: &mut Applied,
     ) -> StoreResult<()> {
         let speaks_for =
@@ -182,7 +216,7 @@ impl Store {
                 Report::Receipt(receipt) if speaks_for(&receipt.sender_address) => {
                     let code = receipt.outcome.as_ref().and_then(|outcome| outcome.code);
                     applied.codes.extend(code.map(|code| (event.provider.clone(), code)));
-                    receipts.push(receipt);
+                    receipts.push(Received { receipt, received_at: event.received_at });
                 }
                 Report::Inbound(inbound) if speaks_for(&inbound.sender_address) => {
                     self.keep_inbound(tx, &event.provider, &inbound).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kabar_domain::{
     content::{Content, Fields},
-    job::{Job, OnDoubt},
+    job::{Job, JobId, OnDoubt},
 };
 
 use crate::{
@@ -48,6 +48,8 @@ pub struct JobSummary {
 /// What a courier needs of a job to send its messages.
 #[derive(Debug, Clone)]
 pub struct JobContent {
+    /// The producer's id.
+    pub key: JobId,
     /// What the messages say, before the recipient's own values are put in.
     pub content: Arc<Content>,
     /// Whether `{field}` in its values takes the recipient's own.
@@ -102,7 +104,8 @@ impl Store {
                 let has_fields = ready.is_none();
                 let content = Arc::new(ready.unwrap_or_else(|| job.content().clone()));
                 let for_many = matches!(job, Job::Broadcast(_));
-                Ok((id, JobContent { content, has_fields, for_many, on_doubt: job.on_doubt() }))
+                let (key, on_doubt) = (job.id().clone(), job.on_doubt());
+                Ok((id, JobContent { key, content, has_fields, for_many, on_doubt }))
             })
             .collect()
     }

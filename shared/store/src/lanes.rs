@@ -39,6 +39,11 @@ pub(crate) const fn first_of_priority(lane: i64) -> i64 {
     rank_of(lane) << PRIORITY_SHIFT
 }
 
+/// Whether a broadcast's messages wait in `lane`.
+pub(crate) const fn is_of_broadcast(lane: i64) -> bool {
+    lane & LANE_JOB_MASK != 0
+}
+
 /// The rank of the priority of `lane`.
 pub(crate) const fn rank_of(lane: i64) -> i64 {
     lane >> PRIORITY_SHIFT

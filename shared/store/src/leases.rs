@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Store, Topic,
+    Store, Topic, attempts,
     db::{args, statements},
     error::StoreResult,
 };
@@ -162,9 +162,10 @@ impl Store {
             return Ok((0, 0));
         }
         let ids: Vec<i64> = orphans.into_iter().map(|(id,)| id).collect();
-        let ids = crate::jobs::json_list(&ids);
         let until = now + i64::try_from(grace.as_millis()).unwrap_or(i64::MAX / 4);
         let mut tx = self.db.begin().await?;
+        attempts::write_open(&mut tx, &ids).await?;
+        let ids = crate::jobs::json_list(&ids);
         let given_back = tx.execute(GIVE_BACK, args![ids.as_str(), now, now - CLAIM_MOST_MS]).await?;
         let moved = (given_back, tx.execute(DOUBT, args![ids, now, until, now - SEND_MOST_MS]).await?);
         tx.commit().await?;

@@ -15,6 +15,7 @@ use sqlx::{
     sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+mod attempts;
 mod audience;
 mod audit;
 mod backlog;
@@ -56,6 +57,7 @@ mod status;
 mod story;
 mod templates;
 mod tenants;
+mod trace_seeds;
 mod wake;
 mod wishes;
 mod writer;
@@ -73,7 +75,7 @@ pub use dead_letters::{DeadLetter, DeadLetterFilter, NewDeadLetter};
 use dialect::READ_CLOCK;
 pub use doubts::DoubtsSettled;
 pub use error::{StoreError, StoreResult};
-pub use events::{Applied, NewEvent};
+pub use events::{Applied, Heard, NewEvent};
 pub use groups::Group;
 pub use jobs::{Enqueued, JobContent, JobSummary, RefusedJob};
 pub use keys::{ApiKey, KeyId, KeyText, NewApiKey};
@@ -93,6 +95,7 @@ pub use status::{SenderStatus, Status};
 pub use story::{AttemptStory, MessageStory, MessageSummary};
 pub use templates::{StatusChange, StoredTemplate, SyncDue, TemplatesSynced};
 pub use tenants::Tenant;
+pub use trace_seeds::Traced;
 pub use wake::{Topic, Wake};
 pub use wishes::OptOut;
 pub use writer::{Writer, WriterHandle};
@@ -111,7 +114,7 @@ pub struct StoreOptions {
     pub place: Place,
     /// Seals credentials and contents; none stores them as they are.
     pub master_key: Option<[u8; 32]>,
-    /// The most connections that this process holds (Postgres, at least 2) or reads with (SQLite).
+    /// The most connections that this process holds (Postgres, at least 3) or reads with (SQLite).
     pub max_connections: u32,
     /// Whether a pooler in transaction mode stands before Postgres: nothing is left in a session then, at the price of a
     /// few round trips.
@@ -268,11 +271,13 @@ impl Store {
     /// The first statement that does not fit.
     pub async fn check_statements(&self) -> StoreResult<usize> {
         let modules = [
+            attempts::STATEMENTS,
             audience::STATEMENTS,
             audit::STATEMENTS,
             backlog::STATEMENTS,
             blocks::STATEMENTS,
             broadcasts::STATEMENTS,
+            broadcasts::FORESEEN_STATEMENTS,
             budgets::STATEMENTS,
             claims::STATEMENTS,
             dead_letters::STATEMENTS,

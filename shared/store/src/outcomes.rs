@@ -14,7 +14,7 @@ use kabar_domain::{
 use serde::Serialize;
 
 use crate::{
-    Parking, Store, Topic,
+    Parking, Store, Topic, attempts,
     audience::to_json,
     blocks::NewBlock,
     db::{Tx, args, row, statements},
@@ -129,6 +129,7 @@ row! {
         pub(crate) job_id: i64,
         pub(crate) sender_id: i64,
         pub(crate) recipient_id: i64,
+        pub(crate) lane: i64,
         pub(crate) state: String,
         pub(crate) attempts: i64,
         pub(crate) tries: i64,
@@ -177,6 +178,7 @@ impl Store {
             return Ok(Settled::default());
         }
         let messages = lock_messages(tx, settlements.iter().map(|one| one.message_id)).await?;
+        attempts::write_open(tx, &being_sent(messages.values())).await?;
         let mut changes: Vec<Change> = Vec::with_capacity(settlements.len());
         let mut beyond: Vec<(&MessageRow, &Outcome, Change)> = Vec::new();
         for settlement in &settlements {
@@ -280,6 +282,11 @@ impl Store {
     }
 }
 
+/// Those of `messages` that are being sent.
+pub(crate) fn being_sent<'a>(messages: impl Iterator<Item = &'a MessageRow>) -> Vec<i64> {
+    messages.filter(|message| message.state == MessageState::Sending.as_str()).map(|message| message.id).collect()
+}
+
 /// Locks messages in the order of their ids; those that exist, by id.
 pub(crate) async fn lock_messages(
     tx: &mut Tx,
@@ -307,11 +314,12 @@ async fn accept(tx: &mut Tx, accepted: &[&Settlement], now: i64) -> StoreResult<
         })
         .collect();
     rows.sort_unstable();
+    rows.dedup_by_key(|(message, number, ..)| (*message, *number));
     let rows = to_json(&rows)?;
-    tx.execute(ACCEPT_MESSAGES, args![rows.as_str(), now]).await?;
     if matches!(tx, Tx::Sqlite(_)) {
-        tx.execute(ACCEPT_ATTEMPTS, args![rows, now]).await?;
+        tx.execute(ACCEPT_ATTEMPTS, args![rows.as_str(), now]).await?;
     }
+    tx.execute(ACCEPT_MESSAGES, args![rows, now]).await?;
     Ok(())
 }
 

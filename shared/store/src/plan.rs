@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use kabar_domain::{
     category::Category,
     content::{Content, Fields},
-    job::{Audience, Job, Priority, ReminderJob},
+    job::{Audience, Job, JobId, Priority, ReminderJob},
     message::{MessageState, SkipReason},
     reminder::{self, Part},
     template::Template,
@@ -74,10 +74,20 @@ where tenant_id = $1 and account in ($2, '') and name = $3 and language = $4 ord
 }
 
 /// What one step of planning did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
     /// The job, by the ledger's id.
     pub job_id: i64,
+    /// The producer's id.
+    pub key: JobId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// `send`, `broadcast` or `reminder`.
+    pub kind: &'static str,
+    /// The name of its sender.
+    pub sender: String,
+    /// When it was enqueued, in Unix milliseconds.
+    pub created_at: i64,
     /// Messages that were written.
     pub messages: u64,
     /// Whether the job is planned to its end.
@@ -166,7 +176,16 @@ impl Store {
         if messages > 0 {
             self.wake.ring(Topic::Messages);
         }
-        Ok(Some(Planned { job_id: row.id, messages, finished: chunk.finished }))
+        Ok(Some(Planned {
+            job_id: row.id,
+            key: job.id().clone(),
+            tenant: TenantId(row.tenant_id),
+            kind: job.kind(),
+            sender: job.sender().to_owned(),
+            created_at: row.created_at,
+            messages,
+            finished: chunk.finished,
+        }))
     }
 
     async fn plan_chunk(&self, tx: &mut Tx, row: &PlannedJob, job: &Job) -> StoreResult<Chunk> {

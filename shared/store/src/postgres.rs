@@ -31,6 +31,9 @@ const ASK_AFTER: Duration = Duration::from_secs(1);
 /// messages of a process that died are to be rescued within 30 seconds of its lease.
 const ABANDONED_AFTER: Duration = Duration::from_secs(5);
 
+/// How many connections the ledger writer has to itself: it does one transaction at a time.
+const WRITING_CONNECTIONS: u32 = 1;
+
 /// How long a connection may take to say that it lives.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
@@ -45,6 +48,9 @@ const SUSPECT_FOR: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pool: PgPool,
+    /// The one connection of the ledger writer. What a session prepares, plans and looks up in the catalogue stays in it, and
+    /// the writer's statements are most of what runs: in a pool's turns each of its sessions would do all of that again.
+    writing: PgPool,
     begin: Arc<str>,
     rules: Rules,
 }
@@ -81,8 +87,6 @@ impl Server {
         let silences = Arc::new(Silences { start: Instant::now(), latest_ms: AtomicU64::new(0) });
         let suspects = silences.clone();
         let mut pool = PgPoolOptions::new()
-            // One that holds the lock of migrations and one that migrates.
-            .max_connections(options.max_connections.max(2))
             .acquire_timeout(options.connect_timeout)
             .test_before_acquire(false)
             .before_acquire(|connection, kept| {
@@ -104,7 +108,10 @@ impl Server {
         };
         let rules =
             Rules { keeps_sessions: !options.pooler, silence: options.statement_timeout + SILENCE_BEYOND, silences };
-        Ok(Self { pool: pool.connect_with(connect).await?, begin: begin.into(), rules })
+        // One that holds the lock of migrations and one that migrates, at least.
+        let others = pool.clone().max_connections(options.max_connections.saturating_sub(WRITING_CONNECTIONS).max(2));
+        let writing = pool.max_connections(WRITING_CONNECTIONS).connect_lazy_with(connect.clone());
+        Ok(Self { pool: others.connect_with(connect).await?, writing, begin: begin.into(), rules })
     }
 
     pub(crate) const fn rules(&self) -> &Rules {
@@ -128,13 +135,23 @@ impl Server {
 
     /// Begins a transaction.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        let beginning = self.pool.begin_with(AssertSqlSafe(self.begin.clone()));
+        self.begin_on(&self.pool).await
+    }
+
+    /// Begins a transaction of the ledger writer.
+    pub(crate) async fn begin_writing(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        self.begin_on(&self.writing).await
+    }
+
+    async fn begin_on(&self, pool: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
+        let beginning = pool.begin_with(AssertSqlSafe(self.begin.clone()));
         // Waiting for a connection has a limit of its own.
-        self.rules.answer_within(self.rules.silence + self.pool.options().get_acquire_timeout(), beginning).await
+        self.rules.answer_within(self.rules.silence + pool.options().get_acquire_timeout(), beginning).await
     }
 
     /// Closes every connection once what runs has ended.
     pub(crate) async fn close(&self) {
+        self.writing.close().await;
         self.pool.close().await;
     }
 }

@@ -10,12 +10,13 @@ use kabar_domain::{
 use serde::Serialize;
 
 use crate::{
-    SettlePolicy, Settled, Settlement, Store,
+    Heard, SettlePolicy, Settled, Settlement, Store, attempts,
     audience::to_json,
     db::{Tx, args, row, statements},
     doubts::LATER_BY_MS,
     error::{StoreError, StoreResult},
-    outcomes::{Source, lock_messages},
+    lanes::is_of_broadcast,
+    outcomes::{Source, being_sent, lock_messages},
 };
 
 statements! {
@@ -51,15 +52,15 @@ from json_each($1) where true
 on conflict (provider_message_id, status, sender_address) do nothing";
     KEPT = "select id from unmatched_receipts where received_at > $1 limit 1";
     NOW_MATCHED = "select unmatched_receipts.id, unmatched_receipts.provider_message_id, unmatched_receipts.status,
-  unmatched_receipts.code, unmatched_receipts.sender_address, unmatched_receipts.happened_at, attempts.message_id,
-  attempts.number
+  unmatched_receipts.code, unmatched_receipts.sender_address, unmatched_receipts.happened_at,
+  unmatched_receipts.received_at, attempts.message_id, attempts.number
 from unmatched_receipts join attempts on attempts.provider_message_id = unmatched_receipts.provider_message_id
 where unmatched_receipts.received_at > $1 order by unmatched_receipts.id limit $2";
     LATER_KEPT = "select max(id), count(*) from (
   select id from unmatched_receipts where id > $1 order by id limit $2) later";
     MATCHED_AMONG = "select unmatched_receipts.id, unmatched_receipts.provider_message_id, unmatched_receipts.status,
-  unmatched_receipts.code, unmatched_receipts.sender_address, unmatched_receipts.happened_at, attempts.message_id,
-  attempts.number
+  unmatched_receipts.code, unmatched_receipts.sender_address, unmatched_receipts.happened_at,
+  unmatched_receipts.received_at, attempts.message_id, attempts.number
 from unmatched_receipts join attempts on attempts.provider_message_id = unmatched_receipts.provider_message_id
 where unmatched_receipts.id > $1 and unmatched_receipts.id <= $2 and unmatched_receipts.received_at <= $3 order by unmatched_receipts.id";
     FORGET_UNMATCHED = "delete from unmatched_receipts where id in (select cast(value as bigint) from json_each($1))";
@@ -81,6 +82,8 @@ pub(crate) struct ReceiptsApplied {
     pub(crate) doubts_settled: u64,
     /// Messages that were sent again, and of which an earlier attempt now turns out to have left.
     pub(crate) sent_twice: Vec<i64>,
+    /// Each whose message is known.
+    pub(crate) heard: Vec<Heard>,
 }
 
 #[derive(Serialize, Default)]
@@ -138,20 +141,27 @@ row! {
         code: Option<i64>,
         sender_address: String,
         happened_at: i64,
+        received_at: i64,
         message_id: i64,
         number: i64,
     }
 }
 
+/// A receipt and when it came, in Unix milliseconds.
+pub(crate) struct Received {
+    pub(crate) receipt: Receipt,
+    pub(crate) received_at: i64,
+}
+
 /// A receipt and the attempt that it is about.
-type Matched<'a> = (i64, i64, &'a Receipt);
+type Matched<'a> = (i64, i64, &'a Received);
 
 impl Store {
     /// Applies receipts in any order, with any repeats. Those of messages that nobody knows are kept.
     pub(crate) async fn apply_receipts_in(
         &self,
         tx: &mut Tx,
-        receipts: &[Receipt],
+        receipts: &[Received],
         policy: &SettlePolicy,
     ) -> StoreResult<ReceiptsApplied> {
         let (matched, unmatched) = self.match_receipts(tx, receipts).await?;
@@ -163,13 +173,14 @@ impl Store {
         }
         let now = self.now_ms();
         let mut messages = lock_messages(tx, matched.iter().map(|(message, ..)| *message)).await?;
+        attempts::write_open(tx, &being_sent(messages.values())).await?;
         let addresses = addresses_of(tx, messages.values().map(|message| message.sender_id)).await?;
         // A signature speaks for its own numbers: a receipt in the name of one cannot settle another's message.
         let matched: Vec<Matched<'_>> = matched
             .into_iter()
-            .filter(|(message, _, receipt)| {
+            .filter(|(message, _, received)| {
                 let address = messages.get(message).and_then(|message| addresses.get(&message.sender_id));
-                address == Some(&receipt.sender_address)
+                address == Some(&received.receipt.sender_address)
             })
             .collect();
         let attempts = attempts_of(tx, &matched).await?;
@@ -178,11 +189,20 @@ impl Store {
         let mut advanced: HashMap<i64, MessageState> = HashMap::new();
         let mut failures = Vec::new();
         let mut heard: HashMap<i64, i64> = HashMap::new();
-        for &(message_id, number, receipt) in &matched {
+        for &(message_id, number, Received { receipt, received_at }) in &matched {
             let (Some(message), Some(attempt)) = (messages.get_mut(&message_id), attempts.get(&(message_id, number)))
             else {
                 continue;
             };
+            applied.heard.push(Heard {
+                message_id,
+                number,
+                job_id: message.job_id,
+                of_broadcast: is_of_broadcast(message.lane),
+                status: receipt.status,
+                happened_at: receipt.at.timestamp_millis(),
+                received_at: *received_at,
+            });
             let through = heard.entry(message.sender_id).or_default();
             *through = (*through).max(attempt.began_at);
             if message.attempts != number {
@@ -228,28 +248,28 @@ impl Store {
     async fn match_receipts<'a>(
         &self,
         tx: &mut Tx,
-        receipts: &'a [Receipt],
+        receipts: &'a [Received],
     ) -> StoreResult<(Vec<Matched<'a>>, Vec<&'a Receipt>)> {
         let mut matched = Vec::with_capacity(receipts.len());
         let mut rest = Vec::new();
-        for receipt in receipts {
-            match receipt.opaque.as_deref().and_then(|opaque| self.attempt_of(opaque)) {
-                Some((message, number)) => matched.push((message, number, receipt)),
-                None => rest.push(receipt),
+        for received in receipts {
+            match received.receipt.opaque.as_deref().and_then(|opaque| self.attempt_of(opaque)) {
+                Some((message, number)) => matched.push((message, number, received)),
+                None => rest.push(received),
             }
         }
         if rest.is_empty() {
-            return Ok((matched, rest));
+            return Ok((matched, Vec::new()));
         }
         let ids: Vec<ProviderId<'_>> =
-            rest.iter().map(|receipt| ProviderId { id: &receipt.provider_message_id }).collect();
+            rest.iter().map(|one| ProviderId { id: &one.receipt.provider_message_id }).collect();
         let known: Vec<(String, i64, i64)> = tx.all(BY_PROVIDER_ID, args![to_json(&ids)?]).await?;
         let known: HashMap<String, (i64, i64)> = known.into_iter().map(|(id, m, n)| (id, (m, n))).collect();
         let mut unmatched = Vec::new();
-        for receipt in rest {
-            match known.get(&receipt.provider_message_id) {
-                Some(&(message, number)) => matched.push((message, number, receipt)),
-                None => unmatched.push(receipt),
+        for received in rest {
+            match known.get(&received.receipt.provider_message_id) {
+                Some(&(message, number)) => matched.push((message, number, received)),
+                None => unmatched.push(&received.receipt),
             }
         }
         Ok((matched, unmatched))
@@ -337,7 +357,7 @@ impl Store {
         for row in rows {
             ids.push(row.id);
             let Ok(status) = serde_json::from_value(serde_json::Value::String(row.status)) else { continue };
-            receipts.push(Receipt {
+            let receipt = Receipt {
                 sender_address: row.sender_address,
                 provider_message_id: row.provider_message_id,
                 opaque: self.opaque(row.message_id, row.number),
@@ -347,7 +367,8 @@ impl Store {
                     let unknown = || Outcome { code: row.code, ..Outcome::of(Decision::Failed, FAILED_WITHOUT_REASON) };
                     row.code.and_then(&outcome_of).unwrap_or_else(unknown)
                 }),
-            });
+            };
+            receipts.push(Received { receipt, received_at: row.received_at });
         }
         self.apply_receipts_in(tx, &receipts, policy).await?;
         tx.execute(FORGET_UNMATCHED, args![crate::jobs::json_list(&ids)]).await?;
@@ -377,7 +398,7 @@ async fn attempts_of(tx: &mut Tx, matched: &[Matched<'_>]) -> StoreResult<HashMa
 /// When each status happened, one row per attempt.
 fn marks_of(matched: &[Matched<'_>]) -> Vec<Marks> {
     let mut marks: HashMap<(i64, i64), Marks> = HashMap::new();
-    for &(message, number, receipt) in matched {
+    for &(message, number, Received { receipt, .. }) in matched {
         let row = marks.entry((message, number)).or_insert_with(|| Marks { message, number, ..Marks::default() });
         let at = match receipt.status {
             ReceiptStatus::Sent => &mut row.sent,

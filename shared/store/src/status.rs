@@ -28,7 +28,9 @@ statements! {
 from senders s join pace p on p.sender_id = s.id where s.tenant_id = $1 order by s.name";
     /// A message is written at the start of each attempt, so only those written recently need a look at their attempts.
     COUNTS = "select m.sender_id, m.state, count(*) as messages, cast(sum(case when m.updated_at > $1 then (
-    select count(*) from attempts a where a.message_id = m.id and a.started_at > $1) else 0 end) as bigint) as started
+    select count(*) from attempts a where a.message_id = m.id and a.started_at > $1
+      and (m.state <> 'sending' or a.number <> m.attempts)) + case when m.state = 'sending' then 1 else 0 end
+  else 0 end) as bigint) as started
 from messages m group by m.sender_id, m.state";
     LINES = "select line, count(*) from line_items where available_at <= $1 group by line order by line";
 }

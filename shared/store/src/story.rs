@@ -38,7 +38,12 @@ where m.id = $1 and j.tenant_id = $2";
     ANOTHER_TO_THEM = "select id from messages
 where recipient_id = $1 and sender_id = $2 and state = 'sending' and id <> $3 limit 1";
     ATTEMPTS = "select number, started_at, ended_at, outcome, code, meaning, evidence, evidence_at, provider_message_id, sent_at, delivered_at,
-  read_at, failed_at from attempts where message_id = $1 order by number";
+  read_at, failed_at from attempts where message_id = $1
+union all
+select attempts, updated_at, null, null, null, null, null, null, null, null, null, null, null from messages
+where id = $1 and state = 'sending'
+  and not exists (select 1 from attempts a where a.message_id = messages.id and a.number = messages.attempts)
+order by number";
     OF_JOB = "select m.id, r.phone, m.part, m.state, m.reason, m.due_at, m.expires_at, m.created_at, m.updated_at
 from messages m join recipients r on r.id = m.recipient_id
 where m.job_id = $1 and (m.recipient_id, m.part) > (

@@ -18,7 +18,6 @@ use tokio::{
 
 use crate::{
     Claimed, LeaseId, SettlePolicy, Settled, Settlement, StartRequest, Started, Store, Topic,
-    claims::insert_started,
     error::{StoreError, StoreResult},
     lanes::Fronts,
     outcomes::{Source, lock_messages},
@@ -276,7 +275,7 @@ impl Store {
         fronts: &mut Fronts,
     ) -> StoreResult<Results> {
         let mut results = Results::default();
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_writing().await?;
         let started = group.starts.values().flatten().map(|request| request.message_id);
         let undone = group.undone.values().flatten().map(|(id, _)| *id);
         let given_back = group.given_back.values().flatten().copied();
@@ -300,7 +299,6 @@ impl Store {
             let claimed = self.claim_in(&mut tx, sender_id, batches, lease, fronts).await?;
             results.claimed.insert(sender_id, claimed.into());
         }
-        insert_started(&mut tx, lease, results.all_claimed(), self.now_ms()).await?;
         if let Err(error) = tx.commit().await {
             self.unclaim(lease, &results).await;
             return Err(error);

@@ -1,4 +1,4 @@
-//! What kabar tells about itself: logs and metrics, and the one table of their names.
+//! What kabar tells about itself: logs, metrics and traces, and the one table of their names.
 //!
 //! Names are an interface: dashboards and alerts are written against them. So every name is declared in [`names`], and
 //! the code that reports uses those constants; a test looks through all sources for names given otherwise.
@@ -9,6 +9,8 @@ pub mod names;
 
 mod logs;
 mod metrics;
+mod traces;
 
 pub use logs::{LogFormat, LogsError, init_logs};
 pub use metrics::{MetricsError, MetricsHandle, init_metrics};
+pub use traces::{Caller, Place, Span, SpanKind, Traces, TracesError, TracesExport, TracesOptions};

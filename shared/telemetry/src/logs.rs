@@ -74,7 +74,7 @@ mod tests {
         let writer = Writer(Arc::clone(&written));
         let subscriber = subscriber("info", format, false, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
-            let _span = tracing::info_span!(span::SEND, { field::MESSAGE_ID } = 7).entered();
+            let _span = tracing::info_span!(span::REQUEST, { field::MESSAGE_ID } = 7).entered();
             tracing::info!({ field::DECISION } = "accepted", "sent");
             tracing::debug!("held back");
         });
@@ -99,7 +99,8 @@ mod tests {
     fn json_is_one_flat_object_per_line() {
         let logged = logged(LogFormat::Json);
         assert_eq!(logged.lines().count(), 1, "{logged}");
-        for part in ["\"level\":\"INFO\"", "\"message\":\"sent\"", "\"decision\":\"accepted\"", "\"name\":\"send\""] {
+        for part in ["\"level\":\"INFO\"", "\"message\":\"sent\"", "\"decision\":\"accepted\"", "\"name\":\"request\""]
+        {
             assert!(logged.contains(part), "{logged}");
         }
         assert!(!logged.contains("\"fields\""), "{logged}");
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn text_has_no_colours_off_a_terminal() {
         let logged = logged(LogFormat::Text);
-        assert!(logged.contains("INFO send{message_id=7}") && logged.contains("decision=\"accepted\""), "{logged}");
+        assert!(logged.contains("INFO request{message_id=7}") && logged.contains("decision=\"accepted\""), "{logged}");
         assert!(!logged.contains('\u{1b}') && !logged.contains("held back"), "{logged}");
     }
 

@@ -1,4 +1,4 @@
-//! The one table of names: metrics, spans and fields.
+//! The one table of names: metrics, spans, their attributes, and fields.
 //!
 //! **To add a metric:** a line in [`METRICS`]' declaration below; its comment is the description that Prometheus shows.
 //! Report it by its constant, with [`field`]'s constants as labels:
@@ -53,6 +53,9 @@ const LATENESS_SECONDS: &[f64] = &[0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0
 
 /// Commits: from a local disk to a database far away or in trouble.
 const COMMIT_SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// Waiting for others: from what whole seconds can tell to the days for which a provider repeats itself.
+const LAG_SECONDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0];
 
 /// Batches hold 1 to 20 messages.
 const BATCH_MESSAGES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 15.0, 19.0, 20.0];
@@ -150,6 +153,16 @@ metrics! {
     Counter LEASES_EXPIRED = "kabar_leases_expired_total", Count, [];
     /// Messages that were taken over from ended worker processes: given back, or put in doubt.
     Counter MESSAGES_RESCUED = "kabar_messages_rescued_total", Count, [];
+    /// From what a receipt tells of, by the provider's clock and in whole seconds, until it is applied.
+    Histogram WEBHOOK_LAG = "kabar_webhook_lag_seconds", Seconds, [], LAG_SECONDS;
+    /// From an event's durable arrival until it is applied: our part of the lag.
+    Histogram EVENT_WAIT = "kabar_event_wait_seconds", Seconds, [], COMMIT_SECONDS;
+    /// How far the end of a broadcast that was foreseen once all of it was planned was off.
+    Histogram ETA_ERROR = "kabar_eta_error_seconds", Seconds, [CAME], LAG_SECONDS;
+    /// Spans that the collector of traces took.
+    Counter SPANS_EXPORTED = "kabar_spans_exported_total", Count, [];
+    /// Spans that were dropped, since the collector of traces was away or too slow.
+    Counter SPANS_DROPPED = "kabar_spans_dropped_total", Count, [];
     /// How long the ledger took for a commit that several senders share.
     Histogram LEDGER_COMMIT_DURATION = "kabar_ledger_commit_seconds", Seconds, [], COMMIT_SECONDS;
     /// Operations that shared a commit of the ledger.
@@ -166,29 +179,71 @@ macro_rules! names {
     };
 }
 
-/// The names of spans: what a worker is doing.
+/// The names of spans: what happens to a job and to its messages. [`REQUEST`](span::REQUEST) is a span of logs, too.
 pub mod span {
     names! { SPANS;
         /// One request to the gateway.
         REQUEST = "request";
-        /// A job is checked and written down.
+        /// A job's way, from its commit until all of its messages are planned; the root of its trace.
+        JOB = "job";
+        /// A job is taken in at a door.
         ENQUEUE = "enqueue";
-        /// A job becomes messages.
+        /// A job, or a part of it, becomes messages.
         PLAN = "plan";
-        /// Tickets are given out for a sender.
-        DISPATCH = "dispatch";
-        /// A ticket becomes a batch.
-        CLAIM = "claim";
-        /// A batch is sent.
-        SEND_BATCH = "send_batch";
-        /// One attempt to send a message.
-        SEND = "send";
-        /// An event is applied.
-        RECORD = "record";
-        /// A doubt is settled.
-        SETTLE = "settle";
-        /// One round of the janitor.
-        REPAIR = "repair";
+        /// A message's way, from its due time to the end of its first attempt.
+        MESSAGE = "message";
+        /// One attempt to send a message, from its claim until what came of it is in the ledger.
+        ATTEMPT = "attempt";
+        /// The request of an attempt, until the provider's answer.
+        PROVIDER_REQUEST = "provider_request";
+        /// A receipt, from its arrival until it is applied.
+        RECEIPT = "receipt";
+    }
+}
+
+/// The names of what happens within a span.
+pub mod happening {
+    names! { HAPPENINGS;
+        /// The attempt is committed; its request waits for its slot.
+        STARTED = "started";
+    }
+}
+
+/// The names of attributes of spans; those of OpenTelemetry's conventions where there is one.
+pub mod attribute {
+    names! { ATTRIBUTES;
+        /// A job's id: the producer's own key.
+        JOB_ID = "kabar.job.id";
+        /// A job's type: `send`, `broadcast` or `reminder`.
+        JOB_TYPE = "kabar.job.type";
+        /// Where a job came in: `http` or the line's name.
+        DOOR = "kabar.door";
+        /// A message's id.
+        MESSAGE_ID = "kabar.message.id";
+        /// How many messages were planned.
+        MESSAGES = "kabar.messages";
+        /// The number of an attempt, from 1.
+        ATTEMPT = "kabar.attempt";
+        /// What was decided about an attempt.
+        DECISION = "kabar.decision";
+        /// A provider's error code.
+        CODE = "kabar.code";
+        /// A provider's name, such as `whatsapp_cloud`.
+        PROVIDER = "kabar.provider";
+        /// A sender's name.
+        SENDER = "kabar.sender";
+        /// A tenant's id.
+        TENANT = "kabar.tenant";
+        /// What a receipt says: `sent`, `delivered`, `read` or `failed`.
+        RECEIPT = "kabar.receipt";
+        /// How long before its arrival the receipt's event happened by the provider's clock, in seconds.
+        RECEIPT_LAG = "kabar.receipt.lag_seconds";
+        /// An HTTP method.
+        HTTP_METHOD = "http.request.method";
+        /// The version that a span comes from.
+        SERVICE_VERSION = "service.version";
+        /// The process that a span comes from.
+        SERVICE_INSTANCE = "service.instance.id";
     }
 }
 
@@ -204,6 +259,8 @@ pub mod field {
         BROADCAST_ID = "broadcast_id";
         /// What settled a doubt: `receipt`, `absence`, `policy` or `person`.
         BY = "by";
+        /// Whether something came `early` or `late`.
+        CAME = "came";
         /// A provider's error code.
         CODE = "code";
         /// How many.
@@ -264,6 +321,7 @@ pub mod field {
     pub fn values(label: &str) -> Option<&'static [&'static str]> {
         Some(match label {
             BY => &["receipt", "absence", "policy", "person"],
+            CAME => &["early", "late"],
             DECISION => &[
                 "accepted",
                 "throttled",
@@ -314,7 +372,8 @@ mod tests {
     #[test]
     fn no_name_is_declared_twice() {
         let metrics: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
-        for names in [metrics.as_slice(), span::SPANS, field::FIELDS] {
+        let others = [span::SPANS, happening::HAPPENINGS, attribute::ATTRIBUTES, field::FIELDS];
+        for names in [metrics.as_slice()].into_iter().chain(others) {
             assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
         }
     }
@@ -341,6 +400,16 @@ mod tests {
 
     #[test]
     fn spans_and_fields_are_plain_words() {
-        assert!(span::SPANS.iter().chain(field::FIELDS).all(|name| is_snake_case(name)));
+        let plain = [span::SPANS, happening::HAPPENINGS, field::FIELDS];
+        assert!(plain.into_iter().flatten().all(|name| is_snake_case(name)));
+    }
+
+    #[test]
+    fn attributes_are_ours_or_of_the_conventions() {
+        for name in attribute::ATTRIBUTES {
+            let (space, _) = name.split_once('.').unwrap();
+            assert!(["kabar", "http", "service"].contains(&space), "{name}");
+            assert!(name.split('.').all(is_snake_case), "{name}");
+        }
     }
 }

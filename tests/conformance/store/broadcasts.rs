@@ -19,6 +19,8 @@ on_both_ledgers!(
     failed_messages_are_tried_anew,
     the_end_is_foreseen_by_the_pace,
     an_eta_knows_who_else_the_sender_serves,
+    the_error_of_a_foreseen_end_is_told_once,
+    what_a_person_stops_has_no_foreseen_end,
     an_export_has_every_recipient_once,
     reasons_are_counted,
     broadcasts_are_listed_the_newest_first,
@@ -176,6 +178,41 @@ async fn an_eta_knows_who_else_the_sender_serves(ledger: TestLedger) {
     assert_eq!(forecast(Priority::Normal, 10).await.ends_at, Some(START_MS + messages(11)));
     store.pause_broadcast(TENANT, "long").await.unwrap();
     assert_eq!(eta("short").await, messages(101), "what is paused shares nothing");
+}
+
+async fn the_error_of_a_foreseen_end_is_told_once(ledger: TestLedger) {
+    let (store, courier) = (ledger.store(), Courier::of(ledger.store()).await);
+    let sender = sender(store, rate(20)).await;
+    let job_id = planned(store, broadcast("b", 0..20)).await;
+    let single = planned(store, send("s", 100)).await;
+    for job in [job_id, single] {
+        store.foresee_end(job).await.unwrap();
+    }
+    let errors = async || store.errors_of_foreseen_ends(10).await.unwrap();
+    assert_eq!(errors().await, [0; 0], "it waits");
+    let claimed = courier.claim(&sender).await;
+    assert_eq!(errors().await, [0; 0], "it is about to leave");
+    courier.start(&sender, &claimed).await;
+    let rest = courier.claim(&sender).await;
+    courier.start(&sender, &rest).await;
+    ledger.clock().advance_ms(5_000);
+    let foreseen = (20 + 1) * 50_750 / 1_000;
+    assert_eq!(errors().await, [5_000 - foreseen], "it came later, the urgent one before it counted in");
+    assert_eq!(errors().await, [0; 0], "told once");
+    assert_adds_up(store).await;
+}
+
+async fn what_a_person_stops_has_no_foreseen_end(ledger: TestLedger) {
+    let store = ledger.store();
+    sender(store, rate(20)).await;
+    let job_id = planned(store, broadcast("b", 0..20)).await;
+    store.foresee_end(job_id).await.unwrap();
+    store.pause_broadcast(TENANT, "b").await.unwrap();
+    assert_eq!(store.errors_of_foreseen_ends(10).await.unwrap(), [0; 0]);
+    store.foresee_end(job_id).await.unwrap();
+    store.resume_broadcast(TENANT, "b").await.unwrap();
+    store.cancel_broadcast(TENANT, "b").await.unwrap();
+    assert_eq!(store.errors_of_foreseen_ends(10).await.unwrap(), [0; 0], "nothing is foreseen of it any more");
 }
 
 async fn an_export_has_every_recipient_once(ledger: TestLedger) {

@@ -1,11 +1,13 @@
 //! Jobs as producers enqueue them.
 
+use std::collections::BTreeSet;
+
 use kabar_domain::{
     content::Fields,
     job::{BroadcastJob, Job, OnDoubt},
     message::MessageState,
 };
-use kabar_store::{AudienceRow, Enqueued, StoreError};
+use kabar_store::{AudienceRow, Enqueued, StoreError, Traced};
 use kabar_tests::{TestLedger, on_both_ledgers};
 use serde_json::json;
 
@@ -22,6 +24,7 @@ on_both_ledgers!(
     a_file_broadcast_waits_until_it_is_started,
     a_file_broadcast_that_was_cut_short_goes_on_without_doubling,
     contents_are_ready_for_couriers,
+    every_process_comes_to_the_same_seeds_of_traces,
 );
 
 async fn the_same_job_again_is_the_same_job(ledger: TestLedger) {
@@ -201,4 +204,19 @@ async fn contents_are_ready_for_couriers(ledger: TestLedger) {
     assert_eq!(of(plain).on_doubt, OnDoubt::Hold);
     assert!(text(escaped).contains("\"{2026}\"") && !of(escaped).has_fields);
     assert!(of(filled).has_fields);
+}
+
+async fn every_process_comes_to_the_same_seeds_of_traces(ledger: TestLedger) {
+    let (store, other) = (ledger.store(), another(&ledger).await);
+    let things = [
+        Traced::Job(1),
+        Traced::Job(2),
+        Traced::Message(1),
+        Traced::Attempt(1, 1),
+        Traced::Attempt(1, 2),
+        Traced::Job(11),
+    ];
+    let seeds: BTreeSet<[u8; 32]> = things.map(|thing| store.trace_seed(thing).unwrap()).into();
+    assert_eq!(seeds.len(), things.len());
+    assert_eq!(seeds, things.map(|thing| other.trace_seed(thing).unwrap()).into());
 }

@@ -13,6 +13,7 @@ use kabar_domain::{
     sender::Channel,
     template::Template,
 };
+use kabar_store::Heard;
 use kabar_tests::{TestLedger, ledger::START_MS, on_both_ledgers};
 use proptest::prelude::*;
 use serde_json::json;
@@ -22,6 +23,7 @@ use super::fixtures::*;
 on_both_ledgers!(
     receipts_move_a_message_forward_alone,
     any_order_and_any_repeats_come_to_the_same,
+    a_receipt_is_told_with_its_attempt_and_its_times,
     a_receipt_may_come_before_the_answer,
     a_receipt_is_matched_by_the_providers_id,
     an_unknown_receipt_is_kept_until_its_message_is_known,
@@ -92,6 +94,27 @@ async fn any_order_and_any_repeats_come_to_the_same(ledger: TestLedger) {
     }
     assert_eq!(states(store, job_id).await, [Read; 20]);
     assert_adds_up(store).await;
+}
+
+async fn a_receipt_is_told_with_its_attempt_and_its_times(ledger: TestLedger) {
+    let (_, courier, sending) = one_sending(&ledger).await;
+    let store = ledger.store();
+    courier.accept(&sending).await;
+    store.append_event(PROVIDER, "{}", None).await.unwrap();
+    ledger.clock().advance_ms(250);
+    let report = Report::Receipt(receipt(&sending, ReceiptStatus::Sent, START_MS - 1_000));
+    let applied = store.apply_events(100, &policy(), |_| Ok(vec![report.clone()])).await.unwrap();
+    assert_eq!(applied.waited, [250]);
+    let heard = Heard {
+        message_id: sending.id,
+        number: 1,
+        job_id: store.job_id(TENANT, "b").await.unwrap().unwrap(),
+        of_broadcast: true,
+        status: ReceiptStatus::Sent,
+        happened_at: START_MS - 1_000,
+        received_at: START_MS,
+    };
+    assert_eq!(applied.heard, [heard]);
 }
 
 async fn a_receipt_may_come_before_the_answer(ledger: TestLedger) {

@@ -1,8 +1,12 @@
 //! One batch: from a ticket to requests that leave at their slots.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use kabar_domain::content::Fields;
+use kabar_domain::{content::Fields, job::JobId};
 use kabar_providers::Access;
 use kabar_queue::Delivery;
 use kabar_store::{Claimed, JobContent, StartRequest, Started, StoreResult};
@@ -13,7 +17,7 @@ use super::{
     Courier, Room,
     pacer::{Slot, Slots},
     senders::KnownSender,
-    sending::{self, Ready},
+    sending::{self, Ready, Times},
     tickets::Done,
 };
 use crate::fault::{self, Point};
@@ -48,9 +52,15 @@ pub(super) async fn run(courier: &Arc<Courier>, sender_id: i64, ticket: Delivery
     done.acknowledge(ticket);
     sender.note_claim(&claimed);
     metrics::histogram!(names::BATCH_MESSAGES_CLAIMED).record(claimed.len() as f64);
-    let left = claimed.into();
-    let mut batch =
-        Batch { courier: courier.clone(), sender, room, left, unanswered: Vec::new(), contents: HashMap::new() };
+    let mut batch = Batch {
+        courier: courier.clone(),
+        sender,
+        room,
+        claimed_at: SystemTime::now(),
+        left: claimed.into(),
+        unanswered: Vec::new(),
+        contents: HashMap::new(),
+    };
     if let Err(error) = batch.send().await {
         tracing::warn!(sender = sender_id, error = &error as &dyn std::error::Error, "a batch was cut short");
     }
@@ -61,6 +71,7 @@ struct Batch {
     courier: Arc<Courier>,
     sender: Arc<KnownSender>,
     room: Room,
+    claimed_at: SystemTime,
     /// Claimed and not yet handed to a request, in the order of sending.
     left: std::collections::VecDeque<Claimed>,
     /// Those whose start was answered with an error: it may hold all the same, and none of them leaves.
@@ -99,7 +110,8 @@ impl Batch {
         let access = self.sender.access.get(&self.courier.context.store, self.sender.id).await?;
         for mut message in std::mem::take(&mut self.left) {
             match message.started.take() {
-                Some(attempt) => self.request(message, attempt, None, &access),
+                // The claim started it.
+                Some(attempt) => self.request(message, attempt, None, self.claimed_at, &access),
                 None => self.left.push_back(message),
             }
         }
@@ -149,13 +161,14 @@ impl Batch {
             }
         };
         fault::pass(Point::AfterStart);
+        let started_at = SystemTime::now();
         let mut refused = Vec::new();
         for ((message, slot), request) in messages.into_iter().zip(requests) {
             let Some(attempt) = started.remove(&message.id) else {
                 refused.push(request);
                 continue;
             };
-            self.request(message, attempt, slot.map(|slot| slot.at), &access);
+            self.request(message, attempt, slot.map(|slot| slot.at), started_at, &access);
         }
         if !refused.is_empty() {
             // A refusal may be the answer to the second try of a start whose first was committed without an answer.
@@ -165,9 +178,18 @@ impl Batch {
     }
 
     /// Starts the task that sends one request.
-    fn request(&mut self, message: Claimed, attempt: Started, slot: Option<Instant>, access: &Arc<Access>) {
+    fn request(
+        &mut self,
+        message: Claimed,
+        attempt: Started,
+        slot: Option<Instant>,
+        started_at: SystemTime,
+        access: &Arc<Access>,
+    ) {
         let content = self.content_of(&message);
-        let ready = Ready { message, attempt, slot, content, access: access.clone() };
+        let times = Times { claimed_at: self.claimed_at, started_at };
+        let job = self.job_of(&message);
+        let ready = Ready { message, attempt, slot, content, access: access.clone(), job, times };
         let (courier, sender, room) = (self.courier.clone(), self.sender.clone(), self.room.for_request());
         self.courier.requests.spawn(async move {
             sending::run(&courier, &sender, ready).await;
@@ -183,6 +205,12 @@ impl Batch {
         }
         let fields: Fields = serde_json::from_str(message.fields.as_deref().unwrap_or("{}")).ok()?;
         job.content.for_recipient(&fields).ok().map(Arc::new)
+    }
+
+    /// The producer's id of the message's job, for traces alone.
+    fn job_of(&self, message: &Claimed) -> Option<JobId> {
+        let known = self.courier.context.traces.are_on().then(|| self.contents.get(&message.job_id))?;
+        known.map(|job| job.key.clone())
     }
 
     async fn give_back_rest(self) {

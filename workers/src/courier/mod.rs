@@ -22,6 +22,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::context::{ERROR_PAUSE, Shared};
+pub(crate) use sending::decision_name;
 
 /// The most requests of a process that are under way or about to be; beyond it no new batch is claimed. At the highest
 /// rate of one sender, 1,000 a second, it allows answers that take 8 seconds.
@@ -29,10 +30,13 @@ const MOST_IN_FLIGHT: usize = 8_192;
 
 /// The same for each sender without a pace, whom nothing else holds back: enough for a few thousand messages a second at
 /// the latency of the internet, and no more connections than are worth opening.
-const MOST_IN_FLIGHT_UNPACED: usize = 512;
+const MOST_IN_FLIGHT_UNPACED: usize = 1_024;
 
 /// The most tickets that are taken at once.
 const MOST_TICKETS: usize = 64;
+
+/// While batches are under way, room for more is gathered this long: one look at the line then takes several tickets.
+const GATHER_ROOM_FOR: Duration = Duration::from_millis(5);
 
 /// How long one look at the line waits for a ticket.
 const WAIT: Duration = Duration::from_secs(1);
@@ -70,6 +74,9 @@ pub(crate) async fn run(context: Shared, writer: WriterHandle, stop: Cancellatio
     while !stop.is_cancelled() {
         // Room first, then tickets: a ticket that waits here would be another courier's to take.
         let Ok(first) = courier.room().await else { break };
+        if !batches.is_empty() {
+            tokio::time::sleep(GATHER_ROOM_FOR).await;
+        }
         let rooms: Vec<Room> = std::iter::once(first).chain(courier.more_room()).take(MOST_TICKETS).collect();
         let taken = tokio::select! {
             () = stop.cancelled() => break,

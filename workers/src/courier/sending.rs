@@ -1,9 +1,13 @@
 //! One request: it leaves at its slot or not at all, and what comes of it is written down.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use kabar_domain::{
     content::Content,
+    job::JobId,
     outcome::{Decision, Outcome, Scope},
 };
 use kabar_providers::{Access, SendRequest};
@@ -15,6 +19,7 @@ use super::{Courier, batch::lateness, senders::KnownSender};
 use crate::{
     fault::{self, Point},
     recorder::{count_code, report_settled},
+    traces::{self, Attempt, Exchange},
 };
 
 /// A message whose attempt has been started.
@@ -24,6 +29,18 @@ pub(super) struct Ready {
     pub(super) slot: Option<Instant>,
     pub(super) content: Option<Arc<Content>>,
     pub(super) access: Arc<Access>,
+    /// The producer's id of its job.
+    pub(super) job: Option<JobId>,
+    pub(super) times: Times,
+}
+
+/// When what came before the request was done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// Its batch was claimed.
+    pub(super) claimed_at: SystemTime,
+    /// Its start was committed.
+    pub(super) started_at: SystemTime,
 }
 
 /// Sends the request at its slot and writes down what came of it. Never cancelled.
@@ -31,14 +48,17 @@ pub(super) async fn run(courier: &Courier, sender: &KnownSender, ready: Ready) {
     if let Some(slot) = ready.slot {
         tokio::time::sleep_until(slot).await;
     }
-    let outcome = match not_to_leave(courier, sender, &ready) {
-        Some(reason) => Outcome::not_sent(reason),
+    let (outcome, exchange) = match not_to_leave(courier, sender, &ready) {
+        Some(reason) => (Outcome::not_sent(reason), None),
         None => {
             let answer = send(courier, sender, &ready).await;
             fault::pass(Point::AfterAnswer);
             answer
         }
     };
+    let context = &courier.context;
+    // In a box, so that it does not swell the task where traces are off.
+    let told = context.traces.are_on().then(|| Box::new(outcome.clone()));
     let settlement = Settlement { message_id: ready.message.id, number: ready.attempt.number, outcome };
     match courier.writer.settle(vec![settlement]).await {
         Ok(settled) => report_settled(&settled),
@@ -47,6 +67,19 @@ pub(super) async fn run(courier: &Courier, sender: &KnownSender, ready: Ready) {
             error = &error as &dyn std::error::Error,
             "an outcome could not be written down; the message will be in doubt"
         ),
+    }
+    if let Some(outcome) = told {
+        let attempt = Attempt {
+            message: &ready.message,
+            job: ready.job.as_ref(),
+            number: ready.attempt.number,
+            provider: ready.access.provider.as_str(),
+            claimed_at: ready.times.claimed_at,
+            started_at: ready.times.started_at,
+            exchange,
+            outcome: &outcome,
+        };
+        traces::attempted(context, &attempt);
     }
 }
 
@@ -71,16 +104,18 @@ fn not_to_leave(courier: &Courier, sender: &KnownSender, ready: &Ready) -> Optio
     None
 }
 
-async fn send(courier: &Courier, sender: &KnownSender, ready: &Ready) -> Outcome {
+/// What the provider answered, and when; nothing leaves where there is no content.
+async fn send(courier: &Courier, sender: &KnownSender, ready: &Ready) -> (Outcome, Option<Exchange>) {
     let Some(content) = &ready.content else {
-        return Outcome::of(Decision::Failed, "the recipient lacks a value that the content needs");
+        return (Outcome::of(Decision::Failed, "the recipient lacks a value that the content needs"), None);
     };
     let provider = ready.access.provider;
     let request = SendRequest { to: &ready.message.phone, content, opaque: &ready.attempt.opaque };
     sender.access.count_request();
-    let left_at = Instant::now();
+    let (left_at, clock) = (SystemTime::now(), Instant::now());
     let outcome = courier.context.providers.send(&ready.access, &request).await;
-    metrics::histogram!(names::SEND_DURATION, field::PROVIDER => provider.as_str()).record(left_at.elapsed());
+    let took = clock.elapsed();
+    metrics::histogram!(names::SEND_DURATION, field::PROVIDER => provider.as_str()).record(took);
     let decision = decision_name(outcome.decision);
     metrics::counter!(names::ATTEMPTS, field::PROVIDER => provider.as_str(), field::DECISION => decision).increment(1);
     if let Some(code) = outcome.code {
@@ -92,7 +127,7 @@ async fn send(courier: &Courier, sender: &KnownSender, ready: &Ready) -> Outcome
         // Rare and large: in a box it does not swell the task of every request.
         Box::pin(park_for_outage(courier, sender.id, &outcome, settings.park_first, settings.park_most)).await;
     }
-    outcome
+    (outcome, Some(Exchange { left_at, took }))
 }
 
 /// An outage must not spend a backlog's attempts: the sender waits, longer each time.
@@ -106,7 +141,8 @@ async fn park_for_outage(courier: &Courier, sender: i64, outcome: &Outcome, firs
     }
 }
 
-const fn decision_name(decision: Decision) -> &'static str {
+/// What was decided, as metrics and traces call it.
+pub(crate) const fn decision_name(decision: Decision) -> &'static str {
     match decision {
         Decision::Accepted => "accepted",
         Decision::Throttled => "throttled",

@@ -1,5 +1,7 @@
 //! Tickets are acknowledged in groups: the claims they led to are committed, so nothing hurries.
 
+use std::time::Duration;
+
 use kabar_queue::{Delivery, Queue};
 use tokio::sync::mpsc;
 
@@ -7,6 +9,10 @@ use crate::fault::{self, Point};
 
 /// The most tickets in one acknowledgement.
 const MOST: usize = 256;
+
+/// How long the first of a group waits for others. Every acknowledgement is a write to the queue, and a ticket stays hidden
+/// for much longer.
+const GATHER_FOR: Duration = Duration::from_millis(20);
 
 /// Where tickets go whose claim is committed.
 #[derive(Debug, Clone)]
@@ -27,6 +33,12 @@ pub(super) fn acknowledge_in_groups(queue: Queue) -> Done {
     tokio::spawn(async move {
         let mut group = Vec::new();
         while waiting.recv_many(&mut group, MOST).await > 0 {
+            tokio::time::sleep(GATHER_FOR).await;
+            while group.len() < MOST
+                && let Ok(delivery) = waiting.try_recv()
+            {
+                group.push(delivery);
+            }
             fault::pass(Point::BeforeAck);
             if let Err(error) = queue.acknowledge(&group).await {
                 tracing::warn!(

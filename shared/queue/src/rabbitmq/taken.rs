@@ -6,13 +6,14 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use lapin::{
-    Channel,
+    BasicProperties, Channel,
     options::{BasicAckOptions, BasicNackOptions},
+    types::AMQPValue,
 };
 use tokio::sync::Mutex;
 
 use super::trouble::{Trouble, call};
-use crate::{Delivery, Handle, QueueResult};
+use crate::{Delivery, Handle, QueueResult, TRACEPARENT};
 
 /// What to say of deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,7 @@ impl Taken {
         let taken = Arc::new(Self { channel, open });
         let delivery = |came: lapin::message::Delivery| Delivery {
             body: came.data,
+            traceparent: traceparent(&came.properties),
             message_id: came.properties.message_id().as_ref().map(ToString::to_string),
             handle: Handle::RabbitMq(Tag { taken: taken.clone(), number: came.delivery_tag }),
         };
@@ -94,6 +96,14 @@ pub(super) async fn settle(deliveries: &[Delivery], settlement: Settlement) -> Q
         }
     }
     Ok(())
+}
+
+fn traceparent(properties: &BasicProperties) -> Option<String> {
+    match properties.headers().as_ref()?.inner().get(TRACEPARENT)? {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
+        _ => None,
+    }
 }
 
 /// What is said to the broker at a time: about one number, or about all up to it.

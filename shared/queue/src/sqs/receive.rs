@@ -7,7 +7,7 @@ use futures_util::future;
 use tokio::sync::oneshot;
 
 use super::{SqsQueue, connect::timeouts, error::Call};
-use crate::{Delivery, Handle, Line, QueueResult};
+use crate::{Delivery, Handle, Line, QueueResult, TRACEPARENT};
 
 /// The most items of one answer, by the reference of `ReceiveMessage`.
 const MOST_AT_ONCE: usize = 10;
@@ -92,6 +92,7 @@ impl SqsQueue {
         // What is asked for is at most ten items, twenty seconds, and the twelve hours of SQS.
         let number = |count: u64| i32::try_from(count).unwrap_or(i32::MAX);
         let request = self.shared.client.receive_message().queue_url(self.url(line).await?);
+        let request = request.message_attribute_names(TRACEPARENT);
         let answer = request
             .max_number_of_messages(number(most as u64))
             .wait_time_seconds(number(poll.as_secs()))
@@ -107,7 +108,9 @@ impl SqsQueue {
 
 /// The message as a delivery. Each has a receipt, by the reference; one without could not be settled.
 fn delivery(line: Line, message: Message) -> Option<Delivery> {
+    let attribute = message.message_attributes.as_ref().and_then(|attributes| attributes.get(TRACEPARENT));
     Some(Delivery {
+        traceparent: attribute.and_then(|attribute| attribute.string_value.clone()),
         body: message.body.unwrap_or_default().into_bytes(),
         message_id: message.message_id,
         handle: Handle::Sqs { line, receipt: message.receipt_handle? },

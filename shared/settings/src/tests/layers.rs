@@ -179,3 +179,20 @@ fn error_rules_are_whole_rows() {
     assert_eq!(last.key, "errors.whatsapp_cloud.131047");
     assert!(last.value.contains("decision = \"failed\""), "{}", last.value);
 }
+
+#[test]
+fn traces_go_where_opentelemetrys_variables_say() {
+    let traces = |variables: &[(&str, &str)]| Settings::load(&from_environment(variables)).unwrap().traces;
+    assert_eq!(traces(&[("OTEL_SERVICE_NAME", "x"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), None);
+    let collector = traces(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4318/")]).unwrap();
+    assert_eq!((collector.endpoint.as_str(), collector.share), ("http://otel:4318/v1/traces", 1.0));
+    assert_eq!(collector.service_name, "kabar");
+    let both = traces(&[
+        ("KABAR_TRACES_ENDPOINT", "http://otel:4318"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://traces.example.com/otlp"),
+        ("KABAR_TRACES_SHARE", "0.05"),
+    ]);
+    let both = both.unwrap();
+    assert_eq!((both.endpoint.as_str(), both.share), ("https://traces.example.com/otlp", 0.05));
+    assert!(errors(&from_environment(&[("KABAR_TRACES_SHARE", "5")])).contains("from 0 to 1"));
+}

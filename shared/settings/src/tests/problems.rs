@@ -81,7 +81,7 @@ fn unknown_settings_are_named_with_the_nearest() {
     );
     assert!(file_errors("[telegram]\n").ends_with(
         "known are ledger, queue, gateway, jwt, pace, courier, dispatcher, fleet, \
-        doubt, repair, people, quiet_hours, frequency_caps, templates, whatsapp, log, errors"
+        doubt, repair, people, quiet_hours, frequency_caps, templates, whatsapp, log, traces, errors"
     ));
     assert_eq!(file_errors("listen = \"x\"\n"), "listen (FILE:1): unknown; did you mean gateway.listen?");
     assert_eq!(

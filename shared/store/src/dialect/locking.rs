@@ -30,7 +30,7 @@ returning id, job_id, recipient_id, lane, (select phone from recipients where re
 macro_rules! claim_and_start {
     ($place:literal, $lock:literal) => {
         concat!(
-            "update messages set lease_id = $5, updated_at = $3, attempts = messages.attempts + picked.free,
+            "update messages set lease_id = $5, slot_us = null, updated_at = $3, attempts = messages.attempts + picked.free,
   state = case when picked.free = 1 then 'sending' else 'claimed' end
 from (
   select ranked.place, case when ranked.turn = 1 and (ranked.expires_at is null or ranked.expires_at > $3)
@@ -51,7 +51,7 @@ from (
           and (jobs.control <> 'running' or jobs.held_until > $3))
       order by due_at, id limit $4",
             $lock,
-            ") due) ranked) picked
+            ") due) ranked limit $4) picked
 where messages.",
             $place,
             " = picked.place
@@ -63,7 +63,8 @@ returning id, job_id, recipient_id, lane, (select phone from recipients where re
 
 /// Claims as [`CLAIM_LANE`] does, and starts what may be: of each recipient the first, unless another message to them is
 /// being sent, they were blocked on channel `$8` or opted out, or the job was stopped meanwhile. For senders without a pace, which have
-/// no slot to wait for: one step instead of two. Postgres goes straight to the rows that it has locked.
+/// no slot to wait for: one step instead of two. Postgres goes straight to the rows that it has locked. The outer limit cuts
+/// nothing off; it has the looks taken once for each message, and not once for each column that depends on them.
 pub(crate) const CLAIM_AND_START_LANE: Sql =
     Sql { sqlite: claim_and_start!("id", ""), postgres: claim_and_start!("ctid", " for update skip locked") };
 
@@ -87,14 +88,14 @@ where state = 'accepted' order by audience, id limit 1",
 
 /// The events that are to be applied next, at most `$1`.
 pub(crate) const CLAIM_EVENTS: Sql = picking!(
-    "select id, provider, body, allowed from events where state = 'new' order by id limit $1",
+    "select id, provider, body, allowed, received_at from events where state = 'new' order by id limit $1",
     " for update skip locked",
     ""
 );
 
 /// The messages with ids in `$1`, in the order of ids, so that no two transactions wait for each other.
 pub(crate) const LOCK_MESSAGES: Sql = picking!(
-    "select id, job_id, sender_id, recipient_id, state, attempts, tries, pair_throttles from messages
+    "select id, job_id, sender_id, recipient_id, lane, state, attempts, tries, pair_throttles from messages
 where id in (select cast(value as bigint) from json_each($1)) order by id",
     " for update",
     ""

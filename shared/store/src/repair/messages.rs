@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Gap, Repaired, STEP, gap_of, millis};
 use crate::{
-    SettlePolicy, Store,
+    SettlePolicy, Store, attempts,
     db::{Tx, args, statements},
     error::StoreResult,
     jobs::json_list,
@@ -24,9 +24,8 @@ statements! {
     when m.state = 'queued' then
       case when exists (select 1 from jobs where jobs.id = m.job_id and jobs.control = 'cancelled') then 'unfinished_cancel' end
     when m.state = 'claimed' then case when m.lease_id is null then 'unheld_claim' end
-    when m.state = 'sending' and m.lease_id is null then 'unheld_send'
+    when m.state = 'sending' then case when m.lease_id is null then 'unheld_send' end
     when not exists (select 1 from attempts a where a.message_id = m.id and a.number = m.attempts) then 'missing_attempt'
-    when m.state = 'sending' then null
     when exists (select 1 from attempts a where a.message_id = m.id and a.number = m.attempts
       and (a.outcome = 'accepted' or coalesce(a.sent_at, a.delivered_at, a.read_at) is not null)) then 'unused_evidence'
     when m.state = 'in_doubt' and m.due_at > $3 then 'endless_doubt'
@@ -45,14 +44,11 @@ where id in (select cast(value as bigint) from json_each($1)) and state = 'claim
   reason = 'no process holds it, and nobody knows whether it left'
 where id in (select cast(value as bigint) from json_each($1)) and state = 'sending' and lease_id is null";
     FIRST_ATTEMPT = "update messages set attempts = 1
-where id in (select cast(value as bigint) from json_each($1)) and attempts < 1
-  and state in ('sending', 'in_doubt', 'unresolved')";
+where id in (select cast(value as bigint) from json_each($1)) and attempts < 1 and state in ('in_doubt', 'unresolved')";
     /// It began when the message was written last, or earlier: receipts for what was sent after that prove its absence.
-    WRITE_ATTEMPT = "insert into attempts (message_id, number, lease_id, started_at, outcome, meaning)
-select id, attempts, coalesce(lease_id, 0), updated_at, case when state = 'sending' then null else 'in_doubt' end,
-  case when state = 'sending' then null else 'how it went was not written down' end
-from messages where id in (select cast(value as bigint) from json_each($1))
-  and state in ('sending', 'in_doubt', 'unresolved')
+    WRITE_ATTEMPT = "insert into attempts (message_id, number, lease_id, slot_us, started_at, outcome, meaning)
+select id, attempts, coalesce(lease_id, 0), slot_us, updated_at, 'in_doubt', 'how it went was not written down'
+from messages where id in (select cast(value as bigint) from json_each($1)) and state in ('in_doubt', 'unresolved')
 on conflict (message_id, number) do nothing";
     USE_EVIDENCE = "update messages set reason = null, lease_id = null, updated_at = $2,
   state = (select case when a.read_at is not null then 'read' when a.delivered_at is not null then 'delivered'
@@ -98,6 +94,9 @@ impl Store {
                 let shown = &ids[..ids.len().min(20)];
                 tracing::warn!(gap = gap.as_str(), messages = ids.len(), first = ?shown, "messages had no way forward");
                 let times = Times { now, end_of_doubt: now.saturating_add(grace), endless };
+                if gap == Gap::UnheldSend {
+                    attempts::write_open(&mut tx, &ids).await?;
+                }
                 repaired.note(gap, mend(&mut tx, gap, &json_list(&ids), times).await?);
             }
             tx.commit().await?;

@@ -1,14 +1,22 @@
 //! Jobs in: one, or up to a thousand, durable in the ledger before the answer.
 
-use axum::{Json, http::StatusCode};
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use kabar_domain::job::Job;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
+    super::Gateway,
     access::Caller,
     input::{self, Path},
+    observe,
     problem::{Kind, Problem},
 };
 use crate::{
@@ -64,9 +72,12 @@ pub(super) enum Answer {
     )
 )]
 pub(super) async fn enqueue(
+    State(gateway): State<Arc<Gateway>>,
     caller: Caller,
+    headers: HeaderMap,
     input::Json(body): input::Json,
 ) -> Result<(StatusCode, Json<Answer>), Problem> {
+    let arrival = observe::arrival(&headers);
     let several = body.get("jobs").is_some();
     let bodies = bodies(body)?;
     let place = |index: usize| if several { format!("jobs[{index}]") } else { String::new() };
@@ -86,6 +97,7 @@ pub(super) async fn enqueue(
         None => refused.error.into(),
     })?;
     jobs.iter().zip(&enqueued).for_each(|(job, enqueued)| count_job(job, enqueued));
+    arrival.enqueued(&gateway.context, caller.tenant, jobs.iter().zip(&enqueued));
     let mut accepted: Vec<Accepted> = jobs.iter().map(|job| Accepted { id: job.id().to_string() }).collect();
     let answer = match accepted.pop() {
         Some(one) if !several => Answer::One(one),

@@ -4,18 +4,31 @@ use std::time::Instant;
 
 use axum::{
     extract::{MatchedPath, Request},
-    http::{HeaderName, HeaderValue},
+    http::{HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
     response::Response,
 };
 use kabar_telemetry::names::{self, field, span};
 use tracing::Instrument as _;
 
+use crate::traces::Arrival;
+
 /// The header that carries the id, both ways.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that is taken over, in characters.
 const MOST_ID_CHARS: usize = 128;
+
+/// By which callers say where they are in a trace (W3C's Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The door that traces name.
+const DOOR: &str = "http";
+
+/// A request that brings jobs.
+pub(super) fn arrival(headers: &HeaderMap) -> Arrival {
+    Arrival::now(DOOR, headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()))
+}
 
 /// Gives the request its id, and counts what it came to.
 pub(super) async fn observe(mut request: Request, next: Next) -> Response {

@@ -20,7 +20,7 @@ use kabar_domain::{
     json,
     phone::DefaultRegion,
 };
-use kabar_telemetry::names::{self, field};
+use kabar_store::Enqueued;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
@@ -30,10 +30,11 @@ use utoipa::ToSchema;
 use super::{
     super::Gateway,
     access::Caller,
+    observe,
     problem::{Kind, Problem},
 };
 use crate::{
-    admission::{Admission, fresh_id},
+    admission::{Admission, count_job, fresh_id},
     file_broadcast::{self, LoadError, check_columns},
     people_file::{PeopleFile, Survey},
     views::FileReport,
@@ -92,6 +93,7 @@ pub(super) async fn start(
     caller: Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<Uploaded>), Problem> {
+    let arrival = observe::arrival(request.headers());
     let mut form = form(request).await?;
     let job = read_job(part(&mut form, "job").await?).await?;
     let limit = gateway.context.settings.gateway.upload_limit_bytes;
@@ -101,9 +103,12 @@ pub(super) async fn start(
     let loaded = file_broadcast::load(&caller.store, caller.tenant, &broadcast, &file, &survey, |_| ())
         .await
         .map_err(refused)?;
-    let name = if loaded.is_new { names::JOBS_ACCEPTED } else { names::JOBS_REPEATED };
-    metrics::counter!(name, field::TYPE => "broadcast").increment(1);
-    Ok((StatusCode::ACCEPTED, Json(Uploaded { id: broadcast.id.to_string(), file: FileReport::from(&survey) })))
+    let job_id = loaded.job_id;
+    let enqueued = if loaded.is_new { Enqueued::New { job_id } } else { Enqueued::Same { job_id } };
+    let broadcast = Job::Broadcast(broadcast);
+    count_job(&broadcast, &enqueued);
+    arrival.enqueued(&gateway.context, caller.tenant, [(&broadcast, &enqueued)]);
+    Ok((StatusCode::ACCEPTED, Json(Uploaded { id: broadcast.id().to_string(), file: FileReport::from(&survey) })))
 }
 
 pub(super) async fn form(request: Request) -> Result<Multipart, Problem> {
