@@ -5,6 +5,7 @@ variables; PREFIX is the one in KABAR_QUEUE_URL=sqs://PREFIX.
 """
 
 import json
+import os
 import sys
 
 import boto3
@@ -23,7 +24,8 @@ def enqueue(sqs, queue_url, job):
 
 
 def main(prefix, files):
-    sqs = boto3.client("sqs")
+    # By itself boto3 reads AWS_DEFAULT_REGION alone.
+    sqs = boto3.client("sqs", region_name=os.environ.get("AWS_REGION"))
     queue_url = sqs.get_queue_url(QueueName=f"{prefix}-jobs")["QueueUrl"]
     for file in files:
         with open(file, encoding="utf-8") as text:

@@ -8,18 +8,7 @@
 
 api_tools=target/api-tools
 
-api_install() {
-  local wanted=tests/api/requirements.txt
-  if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
-    install_packages python3 python3-venv
-  fi
-  if ! cmp --quiet "$wanted" "$api_tools/installed"; then
-    rm -rf "$api_tools"
-    python3 -m venv "$api_tools"
-    "$api_tools/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement "$wanted"
-    cp "$wanted" "$api_tools/installed"
-  fi
-}
+api_install() { python_packages "$api_tools" tests/api/requirements.txt --only-binary :all:; }
 
 # A gateway with a sender whose provider does not exist, on a ledger of its own, and a key that may do all.
 api_check() (

@@ -12,6 +12,7 @@ use kabar_store::DEFAULT_TENANT;
 use kabar_tests::{Home, LedgerKind, TestLedger, Time};
 
 mod cost;
+#[expect(dead_code, reason = "each benchmark uses a part")]
 mod filled;
 #[expect(dead_code, reason = "each benchmark uses a part")]
 mod support;

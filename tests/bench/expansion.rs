@@ -4,7 +4,7 @@
 //! Each size runs in a process of its own, so that its peak memory is its own.
 #![expect(clippy::expect_used, unreachable_pub, reason = "a benchmark ends where it cannot go on")]
 
-use std::{process::Command, time::Instant};
+use std::{fmt, process::Command, time::Instant};
 
 use kabar::preview::{BroadcastPreviewer, Person};
 use kabar_domain::{
@@ -25,10 +25,8 @@ const CHUNK: usize = 1_000;
 fn main() {
     let Some(size) = std::env::var(SIZE).ok().and_then(|text| text.parse::<usize>().ok()) else {
         println!("expansion: recipients loaded in chunks, planned into messages and previewed, ledger on disk");
-        println!(
-            "{:>10} {:>14} {:>14} {:>14} {:>14}",
-            "recipients", "loaded/s", "planned/s", "previewed/s", "peak memory"
-        );
+        println!("each with the most memory that was held by its end");
+        println!("{:>10} {:>26} {:>26} {:>26}", "recipients", "loaded/s", "planned/s", "previewed/s");
         for size in [10_000, 1_000_000] {
             let program = std::env::current_exe().expect("this program has a path");
             let status = Command::new(program).env(SIZE, size.to_string()).status().expect("it runs");
@@ -56,10 +54,10 @@ async fn run(size: usize) {
         store.append_audience(&mut file, &rows).await.expect("rows are appended");
     }
     store.start_file_broadcast(&file).await.expect("it starts");
-    let loaded = size as f64 / started.elapsed().as_secs_f64();
+    let loaded = Figure::since(started, size);
     let started = Instant::now();
     while store.plan_next().await.expect("planning goes on").is_some() {}
-    let planned = size as f64 / started.elapsed().as_secs_f64();
+    let planned = Figure::since(started, size);
     let started = Instant::now();
     let mut previewer = BroadcastPreviewer::begin(&store, DEFAULT_TENANT, &broadcast).await.expect("it begins");
     let mut people: Vec<Person> = Vec::with_capacity(CHUNK);
@@ -69,8 +67,25 @@ async fn run(size: usize) {
     }
     let preview = previewer.finish(std::time::Duration::from_millis(15)).await.expect("it ends");
     assert_eq!(preview.to_send, size as u64);
-    let previewed = size as f64 / started.elapsed().as_secs_f64();
-    println!("{size:>10} {loaded:>14.0} {planned:>14.0} {previewed:>14.0} {:>10.1} MiB", peak_memory_mib());
+    println!("{size:>10} {loaded} {planned} {}", Figure::since(started, size));
+}
+
+/// How many a second, and the peak of this process's memory by then.
+struct Figure {
+    per_second: f64,
+    peak_mib: f64,
+}
+
+impl Figure {
+    fn since(started: Instant, count: usize) -> Self {
+        Self { per_second: count as f64 / started.elapsed().as_secs_f64(), peak_mib: peak_memory_mib() }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>11.0} at {:>7.1} MiB", self.per_second, self.peak_mib)
+    }
 }
 
 fn person(number: usize) -> Person {

@@ -24,19 +24,8 @@ pub async fn fill(store: &Store, place: &Place, sender: &str, count: usize, mess
     store.enqueue(DEFAULT_TENANT, &broadcast(sender)).await.expect("the job is enqueued");
     while store.plan_next().await.expect("planning goes on").is_some() {}
     let more = count - 1;
-    let series = match place {
-        Place::File(_) => format!(
-            "(with recursive series(number) as (select 1 union all select number + 1 from series where number < {more})
-              select number from series)"
-        ),
-        Place::Postgres(_) => format!("(select generate_series(1, {more}) as number)"),
-    };
     let mut statements = vec![
-        format!(
-            "insert into recipients (tenant_id, phone, created_at)
-             select tenant_id, '+62812' || (10000000 + number), created_at
-             from (select tenant_id, created_at from recipients limit 1) first cross join {series} numbers"
-        ),
+        more_recipients(place, more),
         "insert into audience (job_id, position, recipient_id)
          select first.job_id, first.position + recipients.id - first.recipient_id, recipients.id
          from (select * from audience limit 1) first join recipients on recipients.id <> first.recipient_id"
@@ -59,12 +48,70 @@ pub async fn fill(store: &Store, place: &Place, sender: &str, count: usize, mess
             "update messages set state = 'delivered', attempts = 1".to_owned(),
         ]);
     }
-    // What servers do by themselves in the hours that such a ledger takes to grow.
-    statements.extend(match place {
-        Place::File(_) => ["analyze", "pragma wal_checkpoint(truncate)"].map(str::to_owned),
-        Place::Postgres(_) => ["vacuum analyze", "checkpoint"].map(str::to_owned),
-    });
-    for statement in statements {
+    run_all(place, statements).await;
+}
+
+/// Fills a migrated ledger with `count` reminders of the sender `sender`, each with one message to a recipient of its own that
+/// falls due in 2099.
+pub async fn fill_with_reminders(store: &Store, place: &Place, sender: &str, count: usize) {
+    let first = job(json!({"type": "reminder", "id": "reminder-0", "sender": sender, "to": guests::phone(0),
+        "due": "2099-12-12", "before": ["0d"], "content": {"template": {"name": "payment_reminder", "language": "id",
+        "params": ["Siti", {"date": "{due}"}]}}}));
+    store.enqueue(DEFAULT_TENANT, &first).await.expect("the job is enqueued");
+    while store.plan_next().await.expect("planning goes on").is_some() {}
+    let more = count - 1;
+    let series = series(place, more);
+    let statements = vec![
+        more_recipients(place, more),
+        format!(
+            "insert into jobs (tenant_id, job_key, kind, name, body, body_hash, sender_id, template_name,
+               template_language, category, state, control, audience, cursor, created_at, planned_at)
+             select tenant_id, 'reminder-' || number, kind, name, body, body_hash, sender_id, template_name,
+               template_language, category, state, control, audience, cursor, created_at, planned_at
+             from (select * from jobs limit 1) first cross join {series} numbers order by number"
+        ),
+        "insert into audience (job_id, position, recipient_id, fields)
+         select jobs.id, first.position, first.recipient_id + jobs.id - first.job_id, first.fields
+         from (select * from audience limit 1) first join jobs on jobs.id <> first.job_id"
+            .to_owned(),
+        "insert into messages (job_id, sender_id, recipient_id, part, lane, state, due_at, expires_at, attempts, tries,
+           pair_throttles, created_at, updated_at)
+         select jobs.id, first.sender_id, first.recipient_id + jobs.id - first.job_id, first.part, first.lane, first.state,
+           first.due_at + jobs.id, first.expires_at, 0, 0, 0, first.created_at, first.updated_at
+         from (select * from messages limit 1) first join jobs on jobs.id <> first.job_id order by jobs.id"
+            .to_owned(),
+    ];
+    run_all(place, statements).await;
+}
+
+/// Numbers from 1 on, as a table.
+fn series(place: &Place, count: usize) -> String {
+    match place {
+        Place::File(_) => format!(
+            "(with recursive series(number) as (select 1 union all select number + 1 from series where number < {count})
+              select number from series)"
+        ),
+        Place::Postgres(_) => format!("(select generate_series(1, {count}) as number)"),
+    }
+}
+
+/// So many people beside the first.
+fn more_recipients(place: &Place, count: usize) -> String {
+    let series = series(place, count);
+    format!(
+        "insert into recipients (tenant_id, phone, created_at)
+         select tenant_id, '+62812' || (10000000 + number), created_at
+         from (select tenant_id, created_at from recipients limit 1) first cross join {series} numbers order by number"
+    )
+}
+
+/// Runs the statements, then does what servers do by themselves in the hours that such a ledger takes to grow.
+async fn run_all(place: &Place, statements: Vec<String>) {
+    let upkeep = match place {
+        Place::File(_) => ["analyze", "pragma wal_checkpoint(truncate)"],
+        Place::Postgres(_) => ["vacuum analyze", "checkpoint"],
+    };
+    for statement in statements.into_iter().chain(upkeep.map(str::to_owned)) {
         run(place, statement).await;
     }
 }

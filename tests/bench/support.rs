@@ -236,7 +236,8 @@ pub fn cpu_seconds() -> f64 {
     cpu_seconds_of("self")
 }
 
-fn cpu_seconds_of(process: &str) -> f64 {
+/// The same of the process with this id.
+pub fn cpu_seconds_of(process: &str) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
     let fields: Vec<&str> = after_name.split(' ').collect();
@@ -255,16 +256,21 @@ pub fn machine_cpu_seconds() -> f64 {
 
 /// The largest memory that this process has held, in mebibytes.
 pub fn peak_memory_mib() -> f64 {
-    memory("VmHWM:")
+    memory("self", "VmHWM:")
 }
 
 /// The memory that this process holds now, in mebibytes.
 pub fn memory_mib() -> f64 {
-    memory("VmRSS:")
+    memory_mib_of("self")
 }
 
-fn memory(name: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// The same of the process with this id.
+pub fn memory_mib_of(process: &str) -> f64 {
+    memory(process, "VmRSS:")
+}
+
+fn memory(process: &str, name: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }

@@ -11,32 +11,18 @@ deploy_kubernetes=(1.30 1.37)
 deploy_asyncapi=@asyncapi/parser@3.6.3
 
 deploy_install() {
-  local wanted=tests/deploy/requirements.txt missing=()
+  local missing=()
   mkdir -p "$deploy_tools"
   command -v systemd-analyze >/dev/null || missing+=(systemd)
   python3 -c 'import ensurepip, tomllib' 2>/dev/null || missing+=(python3 python3-venv)
   if [ "${#missing[@]}" -gt 0 ]; then
     install_packages "${missing[@]}"
   fi
-  if ! cmp --quiet "$wanted" "$deploy_tools/venv/installed"; then
-    rm -rf "$deploy_tools/venv"
-    python3 -m venv "$deploy_tools/venv"
-    "$deploy_tools/venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
-    cp "$wanted" "$deploy_tools/venv/installed"
-  fi
+  python_packages "$deploy_tools/venv" tests/deploy/requirements.txt
   [ -x "$deploy_tools/promtool" ] || promtool_install
   if command -v npm >/dev/null; then
-    asyncapi_install
+    node_package "$deploy_tools/asyncapi" "$deploy_asyncapi"
   fi
-}
-
-asyncapi_install() {
-  local installed=$deploy_tools/asyncapi/installed
-  [ "$(cat "$installed" 2>/dev/null)" != "$deploy_asyncapi" ] || return 0
-  rm -rf "$deploy_tools/asyncapi"
-  mkdir -p "$deploy_tools/asyncapi"
-  npm install --silent --no-package-lock --no-save --prefix "$deploy_tools/asyncapi" "$deploy_asyncapi"
-  printf '%s' "$deploy_asyncapi" >"$installed"
 }
 
 promtool_install() (

@@ -79,10 +79,15 @@ impl Home {
     /// # Panics
     /// When it cannot be started, or does not end in two minutes.
     pub async fn kabar(&self, arguments: &[&str]) -> Finished {
-        let running = self.command(arguments).stdin(Stdio::null()).output();
-        let output = tokio::time::timeout(COMMAND_WITHIN, running).await;
-        let output = output.unwrap_or_else(|_| panic!("kabar {arguments:?} did not end in {COMMAND_WITHIN:?}"));
-        Finished::of(format!("kabar {}", arguments.join(" ")), &output.expect("kabar starts"))
+        finished(&mut self.command(arguments)).await
+    }
+
+    /// Runs another program in the folder to its end, with the environment that processes have.
+    ///
+    /// # Panics
+    /// When it cannot be started, or does not end in two minutes.
+    pub async fn run(&self, program: &Path, arguments: &[&str]) -> Finished {
+        finished(self.environed(Command::new(program)).args(arguments)).await
     }
 
     /// Starts the whole fleet on a free port and waits until it is ready.
@@ -149,6 +154,19 @@ impl Home {
         command.current_dir(self.path()).envs(&self.environment).kill_on_drop(true);
         command
     }
+}
+
+/// What a command comes to that ends by itself.
+async fn finished(command: &mut Command) -> Finished {
+    let told = command.as_std();
+    let program = told.get_program().to_string_lossy();
+    let program = program.rsplit('/').next().unwrap_or_default().to_owned();
+    let words = told.get_args().map(|word| word.to_string_lossy().into_owned());
+    let told = std::iter::once(program).chain(words).collect::<Vec<_>>().join(" ");
+    let output = tokio::time::timeout(COMMAND_WITHIN, command.stdin(Stdio::null()).output()).await;
+    let output = output.unwrap_or_else(|_| panic!("{told} did not end in {COMMAND_WITHIN:?}"));
+    let output = output.unwrap_or_else(|error| panic!("{told} does not start: {error}"));
+    Finished::of(told, &output)
 }
 
 /// The program that was built with this test.

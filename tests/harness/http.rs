@@ -77,10 +77,25 @@ pub async fn request(
     headers: &[(&str, &str)],
     body: impl AsRef<[u8]>,
 ) -> io::Result<Response> {
+    request_within(EXCHANGE_WITHIN, address, method, path, headers, body).await
+}
+
+/// The same where it may take longer than anything in a test does.
+///
+/// # Errors
+/// When nothing answers there in time, or not with HTTP.
+pub async fn request_within(
+    within: Duration,
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl AsRef<[u8]>,
+) -> io::Result<Response> {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let (body, length) = (body.as_ref(), body.as_ref().len());
     let head = format!("{method} {path} HTTP/1.0\r\nhost: {address}\r\ncontent-length: {length}\r\n{headers}\r\n");
-    tokio::time::timeout(EXCHANGE_WITHIN, exchange(address, &[head.as_bytes(), body].concat())).await?
+    tokio::time::timeout(within, exchange(address, &[head.as_bytes(), body].concat())).await?
 }
 
 async fn exchange(address: &str, text: &[u8]) -> io::Result<Response> {

@@ -46,6 +46,29 @@ install_unstarted() (
   install_packages "$@"
 )
 
+# python_packages FOLDER REQUIREMENTS [OPTION…]: an environment of Python's own with these packages, made anew where they have
+# changed. The options are those of pip.
+python_packages() {
+  if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+    install_packages python3 python3-venv
+  fi
+  if ! cmp --quiet "$2" "$1/installed"; then
+    rm -rf -- "$1"
+    python3 -m venv "$1"
+    "$1/bin/pip" install --quiet --disable-pip-version-check "${@:3}" --requirement "$2"
+    cp "$2" "$1/installed"
+  fi
+}
+
+# node_package FOLDER NAME@VERSION: a package of npm's, with what it needs, made anew where it is another.
+node_package() {
+  [ "$(cat "$1/installed" 2>/dev/null)" != "$2" ] || return 0
+  rm -rf -- "$1"
+  mkdir -p "$1"
+  npm install --silent --no-package-lock --no-save --prefix "$1" "$2"
+  printf '%s' "$2" >"$1/installed"
+}
+
 # Puts rustup's cargo on the path of a shell that has not read its profile.
 find_cargo() {
   local tools="${CARGO_HOME:-$HOME/.cargo}/bin"

@@ -7,8 +7,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 mod admission;
 mod asyncapi;
 pub mod cli;
@@ -37,7 +35,7 @@ mod views;
 /// the compiler makes the code of a role where it is run: there, all of it would be made a second time.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
+    let arguments = cli::Arguments::of_process();
     let runtime = if arguments.needs_threads() {
         tokio::runtime::Builder::new_multi_thread().enable_all().build()
     } else {

@@ -12,6 +12,9 @@ use crate::{
 /// Names the configuration file.
 pub(crate) const CONFIG_VARIABLE: &str = "KABAR_CONFIG";
 
+/// Names the tenant of commands; it is theirs to read, since settings hold for all tenants.
+pub const TENANT_VARIABLE: &str = "KABAR_TENANT";
+
 /// What the names of kabar's own variables begin with.
 const PREFIX: &str = "KABAR_";
 
@@ -32,7 +35,8 @@ pub(crate) fn read(environment: &BTreeMap<String, String>, typed: &mut AsTyped) 
             typed.set(row, text, Origin::Variable(name));
         }
     }
-    let known: Vec<_> = TABLE.iter().flat_map(Row::variables).chain([CONFIG_VARIABLE.to_owned()]).collect();
+    let known: Vec<_> =
+        TABLE.iter().flat_map(Row::variables).chain([CONFIG_VARIABLE, TENANT_VARIABLE].map(str::to_owned)).collect();
     for (name, text) in environment {
         let ours = name.starts_with(PREFIX) && !RESERVED.iter().any(|prefix| name.starts_with(prefix));
         if ours && !known.contains(name) && !is_service_link(name, text) {

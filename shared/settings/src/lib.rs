@@ -42,6 +42,7 @@ mod whatsapp;
 pub use courier::Courier;
 pub use dispatcher::Dispatcher;
 pub use doubt::Doubt;
+pub use environment::TENANT_VARIABLE;
 pub use errors::ErrorRules;
 pub use fleet::Fleet;
 pub use gateway::Gateway;

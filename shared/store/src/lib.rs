@@ -96,6 +96,7 @@ pub use senders::{NewSender, Sender, SenderChange};
 pub use status::{SenderStatus, Status};
 pub use story::{AttemptStory, MessageStory, MessageSummary};
 pub use templates::{StatusChange, StoredTemplate, SyncDue, TemplatesSynced};
+pub use tenants::Tenant;
 pub use trace_seeds::Traced;
 pub use wake::{Topic, Wake};
 pub use wishes::OptOut;

@@ -35,7 +35,8 @@ statements! {
   and m.state = coalesce($5, m.state) and (m.recipient_id, m.part) > (
     coalesce((select recipient_id from messages where id = $2), -1),
     coalesce((select part from messages where id = $2), -1))", "m.recipient_id, m.part");
-    COUNT_UNRESOLVED = "select count(*) from messages where state = 'unresolved'";
+    COUNT_UNRESOLVED = "select count(*) from messages m join senders s on s.id = m.sender_id
+where m.state = 'unresolved' and s.tenant_id = $1";
 }
 
 /// Which messages are meant; what is none leaves all.
@@ -113,12 +114,12 @@ impl Store {
         rows.into_iter().map(ListRow::into_listed).collect()
     }
 
-    /// How many messages wait for a person.
+    /// How many messages of a tenant wait for a person.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub async fn count_unresolved(&self) -> StoreResult<i64> {
-        let count: Option<(i64,)> = self.db.optional(COUNT_UNRESOLVED, args![]).await?;
+    pub async fn count_unresolved(&self, tenant: TenantId) -> StoreResult<i64> {
+        let count: Option<(i64,)> = self.db.optional(COUNT_UNRESOLVED, args![tenant.0]).await?;
         Ok(count.map_or(0, |(count,)| count))
     }
 }

@@ -29,6 +29,9 @@ statements! {
     SENDERS = "select id, tenant_id, name, provider, address, account, app, portfolio, credentials, api_base, api_version,
   app_secret, rate_per_second, state, state_reason, receipts_through, last_receipt_at, created_at
 from senders where tenant_id = $1 order by name";
+    ALL = "select id, tenant_id, name, provider, address, account, app, portfolio, credentials, api_base, api_version,
+  app_secret, rate_per_second, state, state_reason, receipts_through, last_receipt_at, created_at
+from senders order by tenant_id, name";
     BY_NAME = "select id, tenant_id, name, provider, address, account, app, portfolio, credentials, api_base, api_version,
   app_secret, rate_per_second, state, state_reason, receipts_through, last_receipt_at, created_at
 from senders where tenant_id = $1 and name = $2";
@@ -38,6 +41,9 @@ from senders where id = $1";
     BY_ADDRESS = "select id, tenant_id, name, provider, address, account, app, portfolio, credentials, api_base, api_version,
   app_secret, rate_per_second, state, state_reason, receipts_through, last_receipt_at, created_at
 from senders where provider = $1 and address = $2 order by id";
+    /// One number has one pace, and what its people say is heard by one tenant.
+    ELSEWHERE = "select tenants.name from senders join tenants on tenants.id = senders.tenant_id
+where senders.provider = $1 and senders.address = $2 and senders.tenant_id <> $3 limit 1";
     PROVIDER = "select provider from senders where id = $1";
     NAMES = "select name from senders where tenant_id = $1 order by name limit $2";
     ADD = "insert into senders (tenant_id, name, provider, address, account, app, portfolio, credentials, api_base, api_version,
@@ -215,6 +221,15 @@ impl Store {
     /// When the ledger cannot be read, or its credentials are sealed with another key.
     pub async fn senders(&self, tenant: TenantId) -> StoreResult<Vec<Sender>> {
         let rows: Vec<SenderRow> = self.db.all(SENDERS, args![tenant.0]).await?;
+        rows.into_iter().map(|row| self.opened(row)).collect()
+    }
+
+    /// The senders of all tenants, by tenant and name.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read, or its credentials are sealed with another key.
+    pub async fn all_senders(&self) -> StoreResult<Vec<Sender>> {
+        let rows: Vec<SenderRow> = self.db.all(ALL, args![]).await?;
         rows.into_iter().map(|row| self.opened(row)).collect()
     }
 

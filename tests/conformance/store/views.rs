@@ -169,7 +169,7 @@ async fn messages_are_listed_by_state_job_and_sender(ledger: TestLedger) {
     assert_eq!(listed(&of(InDoubt), 0, 10).await, []);
     assert_eq!(listed(&of(Unresolved), 0, 2).await, held(&ids[..2]));
     assert_eq!(listed(&of(Unresolved), ids[1], 2).await, held(&ids[2..]));
-    assert_eq!(store.count_unresolved().await.unwrap(), 3);
+    assert_eq!(store.count_unresolved(TENANT).await.unwrap(), 3);
     assert_eq!(listed(&of(Queued), 0, 10).await.len(), 3);
     let everything = MessageFilter::default();
     assert_eq!((listed(&everything, 0, 4).await.len(), listed(&everything, 0, 10).await.len()), (4, 6));

@@ -1,7 +1,6 @@
 //! `kabar audit`: who changed what, and when.
 
 use clap::Args;
-use kabar_store::DEFAULT_TENANT;
 
 use super::{
     Common,
@@ -21,19 +20,12 @@ use crate::views;
 pub(crate) struct AuditArgs {
     #[command(flatten)]
     page: PageArgs,
-    /// Whose log
-    #[arg(long, value_name = "NAME")]
-    tenant: Option<String>,
 }
 
 pub(crate) async fn run(arguments: &AuditArgs, common: &Common) -> anyhow::Result<()> {
     let ledger = Ledger::open(common).await?;
-    let tenant = match &arguments.tenant {
-        Some(name) => ledger.store.tenant(name).await?,
-        None => DEFAULT_TENANT,
-    };
     let page = &arguments.page;
-    let entries = ledger.store.audit(tenant, page.after.unwrap_or(i64::MAX), page.limit).await?;
+    let entries = ledger.store.audit(ledger.tenant, page.after.unwrap_or(i64::MAX), page.limit).await?;
     show(common.json, &entries.iter().map(views::AuditEntry::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["WHEN", "WHO", "WHAT", "OF WHAT"]);
         for entry in &entries {

@@ -1,7 +1,7 @@
 //! `kabar broadcast`: one content for many people, and how it goes.
 
 use clap::{Args, Subcommand};
-use kabar_store::{Broadcast, BroadcastState, DEFAULT_TENANT, Store};
+use kabar_store::{Broadcast, BroadcastState};
 use serde_json::json;
 
 use super::{
@@ -68,23 +68,23 @@ pub(crate) async fn run(arguments: BroadcastArgs, common: &Common) -> anyhow::Re
     let (store, json) = (&ledger.store, common.json);
     match arguments.command {
         Command::Start(arguments) => start::run(*arguments, &ledger, json).await,
-        Command::List(page) => list(store, &page, json).await,
-        Command::Show(Id { id }) => show_one(store, &id, json).await,
+        Command::List(page) => list(&ledger, &page, json).await,
+        Command::Show(Id { id }) => show_one(&ledger, &id, json).await,
         Command::Pause(Id { id }) => {
-            store.pause_broadcast(DEFAULT_TENANT, &id).await?;
-            say_state(store, &id, json, "").await
+            store.pause_broadcast(ledger.tenant, &id).await?;
+            say_state(&ledger, &id, json, "").await
         }
         Command::Resume(Id { id }) => {
-            store.resume_broadcast(DEFAULT_TENANT, &id).await?;
-            say_state(store, &id, json, "").await
+            store.resume_broadcast(ledger.tenant, &id).await?;
+            say_state(&ledger, &id, json, "").await
         }
         Command::Cancel(Id { id }) => {
-            let cancelled = store.cancel_broadcast(DEFAULT_TENANT, &id).await?;
-            say_state(store, &id, json, &format!("; {} taken back", plural(cancelled, "message"))).await
+            let cancelled = store.cancel_broadcast(ledger.tenant, &id).await?;
+            say_state(&ledger, &id, json, &format!("; {} taken back", plural(cancelled, "message"))).await
         }
-        Command::Export(Id { id }) => export::run(store, &id, json).await,
+        Command::Export(Id { id }) => export::run(&ledger, &id, json).await,
         Command::Retry(Id { id }) => {
-            let retried = store.retry_failed(DEFAULT_TENANT, &id).await?;
+            let retried = store.retry_failed(ledger.tenant, &id).await?;
             show(json, &json!({"id": id, "retried": retried}), || {
                 format!("broadcast {id}: {} tried anew", plural(retried, "failed message"))
             })
@@ -92,13 +92,13 @@ pub(crate) async fn run(arguments: BroadcastArgs, common: &Common) -> anyhow::Re
     }
 }
 
-async fn say_state(store: &Store, id: &str, json: bool, more: &str) -> anyhow::Result<()> {
-    let broadcast = store.broadcast(DEFAULT_TENANT, id).await?;
+async fn say_state(ledger: &Ledger, id: &str, json: bool, more: &str) -> anyhow::Result<()> {
+    let broadcast = ledger.store.broadcast(ledger.tenant, id).await?;
     show(json, &views::Broadcast::from(&broadcast), || format!("broadcast {id} is {}{more}", broadcast.state.as_str()))
 }
 
-async fn list(store: &Store, page: &PageArgs, json: bool) -> anyhow::Result<()> {
-    let broadcasts = store.broadcasts(DEFAULT_TENANT, page.after.unwrap_or(i64::MAX), page.limit).await?;
+async fn list(ledger: &Ledger, page: &PageArgs, json: bool) -> anyhow::Result<()> {
+    let broadcasts = ledger.store.broadcasts(ledger.tenant, page.after.unwrap_or(i64::MAX), page.limit).await?;
     show(json, &broadcasts.iter().map(views::Broadcast::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["ID", "NAME", "STATE", "AUDIENCE", "DONE", "FAILED", "ETA", "STARTED"]);
         for one in &broadcasts {
@@ -119,9 +119,9 @@ async fn list(store: &Store, page: &PageArgs, json: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
-async fn show_one(store: &Store, id: &str, json: bool) -> anyhow::Result<()> {
-    let broadcast = store.broadcast(DEFAULT_TENANT, id).await?;
-    let mut reasons = store.reasons(broadcast.job_id).await?;
+async fn show_one(ledger: &Ledger, id: &str, json: bool) -> anyhow::Result<()> {
+    let broadcast = ledger.store.broadcast(ledger.tenant, id).await?;
+    let mut reasons = ledger.store.reasons(broadcast.job_id).await?;
     if json {
         return output::print_json(&BroadcastDetail::new(&broadcast, &reasons));
     }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args, Subcommand};
 use kabar_domain::job::Job;
 use kabar_queue::Line;
-use kabar_store::{DEFAULT_TENANT, DeadLetter, DeadLetterFilter};
+use kabar_store::{DeadLetter, DeadLetterFilter};
 use serde_json::{Value, json};
 
 use super::{
@@ -92,7 +92,7 @@ pub(crate) async fn run(arguments: DeadArgs, common: &Common) -> anyhow::Result<
     match arguments.command {
         Command::List { of, page } => list(&ledger, of, &page, common.json).await,
         Command::Show { id } => {
-            let letter = ledger.store.dead_letter(DEFAULT_TENANT, id).await?;
+            let letter = ledger.store.dead_letter(ledger.tenant, id).await?;
             show(common.json, &value(&letter), || facts(&letter))
         }
         Command::Retry(chosen) => retry(&ledger, &chosen_ids(&ledger, chosen).await?, common.json).await,
@@ -107,7 +107,7 @@ impl From<Of> for DeadLetterFilter {
 }
 
 async fn list(ledger: &Ledger, of: Of, page: &PageArgs, json: bool) -> anyhow::Result<()> {
-    let letters = ledger.store.dead_letters(DEFAULT_TENANT, &of.into(), page.after.unwrap_or(0), page.limit).await?;
+    let letters = ledger.store.dead_letters(ledger.tenant, &of.into(), page.after.unwrap_or(0), page.limit).await?;
     show(json, &letters.iter().map(value).collect::<Vec<_>>(), || {
         let mut table = Table::new(["ID", "LINE", "JOB", "SINCE", "REASON"]);
         for one in &letters {
@@ -134,7 +134,7 @@ async fn chosen_ids(ledger: &Ledger, chosen: Chosen) -> anyhow::Result<Vec<i64>>
     let mut ids: Vec<i64> = Vec::new();
     loop {
         let after = ids.last().copied().unwrap_or(0);
-        let letters = ledger.store.dead_letters(DEFAULT_TENANT, &filter, after, LETTERS_AT_ONCE).await?;
+        let letters = ledger.store.dead_letters(ledger.tenant, &filter, after, LETTERS_AT_ONCE).await?;
         if letters.is_empty() {
             break;
         }
@@ -171,7 +171,7 @@ async fn retry(ledger: &Ledger, ids: &[i64], json: bool) -> anyhow::Result<()> {
 /// Takes the letter's work in as intake does; the id of the job. Enqueued and forgotten in one transaction, so whatever
 /// ends the command, the work is in exactly one of the two places.
 async fn retry_one(ledger: &Ledger, id: i64) -> anyhow::Result<String> {
-    let letter = ledger.store.dead_letter(DEFAULT_TENANT, id).await?;
+    let letter = ledger.store.dead_letter(ledger.tenant, id).await?;
     if letter.line != Line::Jobs.as_str() {
         bail!("it came by line {:?}, and only jobs can be retried", letter.line);
     }
@@ -180,7 +180,7 @@ async fn retry_one(ledger: &Ledger, id: i64) -> anyhow::Result<String> {
     let job = Job::from_json(letter.body.as_bytes(), ledger.door(), fallback.parse().ok())
         .context("it is still no job that can be read")?;
     enqueue::check(ledger, &job).await?;
-    ledger.store.retry_dead_letter(DEFAULT_TENANT, id, &job).await?;
+    ledger.store.retry_dead_letter(ledger.tenant, id, &job).await?;
     Ok(job.id().to_string())
 }
 
@@ -188,7 +188,7 @@ async fn forget(ledger: &Ledger, ids: &[i64], yes: bool, json: bool) -> anyhow::
     if ids.len() > 1 && !yes {
         bail!("this drops {} for good: say --yes if you mean it", plural(ids.len() as u64, "dead letter"));
     }
-    let dropped = ledger.store.drop_dead_letters(DEFAULT_TENANT, ids).await?;
+    let dropped = ledger.store.drop_dead_letters(ledger.tenant, ids).await?;
     if json || !dropped.is_empty() {
         show(json, &json!({"dropped": dropped}), || {
             let ids: Vec<String> = dropped.iter().map(i64::to_string).collect();

@@ -4,7 +4,7 @@ use clap::Args;
 use kabar_providers::Providers;
 use kabar_queue::Line;
 use kabar_settings::Settings;
-use kabar_store::{DEFAULT_TENANT, Sender, Store, StoreError};
+use kabar_store::{DEFAULT_TENANT, Sender, Store, StoreError, Tenant, TenantId};
 use serde::Serialize;
 
 use super::{Common, errors::one_line, ledger, output};
@@ -147,12 +147,17 @@ async fn check_ledger(findings: &mut Findings, settings: &Settings) {
     findings.step("disk", check_disk(&store).await, |()| "the ledger can be written".to_owned());
     findings.step("queue", check_queue(settings, &store).await, |ready| format!("{ready} jobs ready to be taken in"));
     check_workers(findings, &store).await;
-    check_attention(findings, &store).await;
+    let tenants = store.tenants().await.map_err(anyhow::Error::from);
+    let Some(tenants) = findings.step("tenants", tenants, |tenants| output::plural(tenants.len() as u64, "tenant"))
+    else {
+        return;
+    };
+    check_attention(findings, &store, &tenants).await;
     let ensured = ledger::ensure_default_sender(settings, &store).await;
     if ensured.is_err() {
         findings.step("default sender", ensured, |()| String::new());
     }
-    check_senders(findings, settings, &store).await;
+    check_senders(findings, settings, &store, &tenants).await;
     store.close().await;
 }
 
@@ -183,30 +188,41 @@ async fn check_workers(findings: &mut Findings, store: &Store) {
     }
 }
 
-/// What waits for a person.
-async fn check_attention(findings: &mut Findings, store: &Store) {
-    let looked = async {
-        Ok::<_, StoreError>((store.count_unresolved().await?, store.count_dead_letters(DEFAULT_TENANT).await?))
-    };
-    match looked.await {
-        Ok((0, 0)) => findings.add(Verdict::Ok, "attention", "nothing waits for a person"),
-        Ok((unresolved, dead)) => {
-            if unresolved > 0 {
-                let count = output::plural(unresolved.unsigned_abs(), "message");
-                let todo = format!("{count} perhaps sent: `kabar message list --state unresolved` shows which");
-                findings.add(Verdict::Warning, "attention", todo);
-            }
-            if dead > 0 {
-                let count = output::plural(dead.unsigned_abs(), "dead letter");
-                findings.add(Verdict::Warning, "attention", format!("{count}: `kabar dead list` shows why"));
-            }
+/// What a command about a tenant's things needs beside its name.
+fn tenant_option(tenant: &Tenant) -> String {
+    if TenantId(tenant.id) == DEFAULT_TENANT { String::new() } else { format!(" --tenant {}", tenant.name) }
+}
+
+/// What waits for a person, tenant by tenant.
+async fn check_attention(findings: &mut Findings, store: &Store, tenants: &[Tenant]) {
+    let mut in_order = true;
+    for tenant in tenants {
+        let id = TenantId(tenant.id);
+        let option = tenant_option(tenant);
+        let looked =
+            async { Ok::<_, StoreError>((store.count_unresolved(id).await?, store.count_dead_letters(id).await?)) };
+        let (unresolved, dead) = match looked.await {
+            Ok(counts) => counts,
+            Err(error) => return findings.add(Verdict::Broken, "attention", one_line(&error.into())),
+        };
+        if unresolved > 0 {
+            let count = output::plural(unresolved.unsigned_abs(), "message");
+            let todo = format!("{count} perhaps sent: `kabar message list --state unresolved{option}` shows which");
+            findings.add(Verdict::Warning, "attention", todo);
         }
-        Err(error) => findings.add(Verdict::Broken, "attention", one_line(&error.into())),
+        if dead > 0 {
+            let count = output::plural(dead.unsigned_abs(), "dead letter");
+            findings.add(Verdict::Warning, "attention", format!("{count}: `kabar dead list{option}` shows why"));
+        }
+        in_order &= (unresolved, dead) == (0, 0);
+    }
+    if in_order {
+        findings.add(Verdict::Ok, "attention", "nothing waits for a person");
     }
 }
 
-async fn check_senders(findings: &mut Findings, settings: &Settings, store: &Store) {
-    let senders = store.senders(DEFAULT_TENANT).await.map_err(anyhow::Error::from);
+async fn check_senders(findings: &mut Findings, settings: &Settings, store: &Store, tenants: &[Tenant]) {
+    let senders = store.all_senders().await.map_err(anyhow::Error::from);
     let Some(senders) = findings.step("senders", senders, |senders| output::plural(senders.len() as u64, "sender"))
     else {
         return;
@@ -222,13 +238,33 @@ async fn check_senders(findings: &mut Findings, settings: &Settings, store: &Sto
     let providers = context::open_providers(settings);
     let Some(providers) = findings.step("providers", providers, |_| "ready to be asked".to_owned()) else { return };
     for sender in &senders {
-        check_credentials(findings, &providers, sender).await;
-        check_receipts(findings, settings, sender);
+        let owner = tenants.iter().find(|tenant| TenantId(tenant.id) == sender.tenant);
+        let named = Named { sender, owner: owner.filter(|_| sender.tenant != DEFAULT_TENANT) };
+        check_credentials(findings, &providers, named).await;
+        check_receipts(findings, settings, named);
     }
 }
 
-async fn check_credentials(findings: &mut Findings, providers: &Providers, sender: &Sender) {
-    let what = format!("sender {}", sender.name);
+/// A sender, and its tenant where that has to be told.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    sender: &'a Sender,
+    owner: Option<&'a Tenant>,
+}
+
+impl Named<'_> {
+    fn told(self) -> String {
+        let owner = self.owner.map(|tenant| format!(" of {}", tenant.name)).unwrap_or_default();
+        format!("{}{owner}", self.sender.name)
+    }
+
+    fn option(self) -> String {
+        self.owner.map(tenant_option).unwrap_or_default()
+    }
+}
+
+async fn check_credentials(findings: &mut Findings, providers: &Providers, named: Named<'_>) {
+    let (sender, what) = (named.sender, format!("sender {}", named.told()));
     match providers.check(&context::access_of(sender)).await {
         Ok(number) => {
             let facts = [("", number.display_number), ("", number.verified_name), ("quality ", number.quality)];
@@ -246,13 +282,14 @@ async fn check_credentials(findings: &mut Findings, providers: &Providers, sende
     if sender.state.as_str() != "active" {
         let why = sender.state_reason.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         let state = sender.state.as_str();
-        let todo = format!("{state}{why}: it sends nothing before `kabar sender resume {}`", sender.name);
+        let todo =
+            format!("{state}{why}: it sends nothing before `kabar sender resume {}{}`", sender.name, named.option());
         findings.add(Verdict::Warning, &what, todo);
     }
 }
 
-fn check_receipts(findings: &mut Findings, settings: &Settings, sender: &Sender) {
-    let what = format!("receipts of {}", sender.name);
+fn check_receipts(findings: &mut Findings, settings: &Settings, named: Named<'_>) {
+    let (sender, what) = (named.sender, format!("receipts of {}", named.told()));
     if settings.whatsapp.app_secrets.is_empty() && sender.app_secret().is_none() {
         findings.add(
             Verdict::Warning,

@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use kabar_domain::job::{Door, Job};
-use kabar_store::{DEFAULT_TENANT, Enqueued};
+use kabar_store::Enqueued;
 use serde_json::Value;
 
 use super::{ledger::Ledger, output::note};
@@ -28,7 +28,7 @@ pub(crate) async fn read(ledger: &Ledger, job: Value) -> anyhow::Result<Job> {
 /// Checks the job's sender and template, as far as the ledger knows them.
 pub(crate) async fn check(ledger: &Ledger, job: &Job) -> anyhow::Result<()> {
     let strict = ledger.settings.templates.strict;
-    if let Some(word) = Admission::new(&ledger.store, DEFAULT_TENANT, strict).check(job).await? {
+    if let Some(word) = Admission::new(&ledger.store, ledger.tenant, strict).check(job).await? {
         note(word);
     }
     Ok(())
@@ -36,7 +36,7 @@ pub(crate) async fn check(ledger: &Ledger, job: &Job) -> anyhow::Result<()> {
 
 /// Writes the job down; the ledger's own id of it.
 pub(crate) async fn enqueue(ledger: &Ledger, job: &Job) -> anyhow::Result<i64> {
-    let enqueued = ledger.store.enqueue(DEFAULT_TENANT, job).await.context("nothing was enqueued")?;
+    let enqueued = ledger.store.enqueue(ledger.tenant, job).await.context("nothing was enqueued")?;
     if let Enqueued::Same { .. } = enqueued {
         note(format!("note: this very job was enqueued before under {}; it is not sent again", job.id()));
     }

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use kabar_domain::phone::PhoneNumber;
-use kabar_store::{DEFAULT_TENANT, NewRecipient};
+use kabar_store::NewRecipient;
 use serde_json::json;
 
 use super::{
@@ -81,7 +81,7 @@ async fn add(ledger: &Ledger, name: &str, phones: &[String], json: bool) -> anyh
     let people: Vec<NewRecipient> = numbers(ledger, phones)?.into_iter().map(NewRecipient::new).collect();
     let (mut people_in_it, mut joined) = (0, 0);
     for chunk in people.chunks(CHUNK) {
-        let imported = ledger.store.import_recipients(DEFAULT_TENANT, chunk, Some(name)).await?;
+        let imported = ledger.store.import_recipients(ledger.tenant, chunk, Some(name)).await?;
         people_in_it += imported.ids.len() as u64;
         joined += imported.joined;
     }
@@ -92,7 +92,7 @@ async fn add(ledger: &Ledger, name: &str, phones: &[String], json: bool) -> anyh
 }
 
 async fn remove(ledger: &Ledger, name: &str, phones: &[String], json: bool) -> anyhow::Result<()> {
-    let left = ledger.store.leave_group(DEFAULT_TENANT, name, &numbers(ledger, phones)?).await?;
+    let left = ledger.store.leave_group(ledger.tenant, name, &numbers(ledger, phones)?).await?;
     show(json, &json!({"group": name, "left": left}), || format!("{} left group {name}", number(left)))
 }
 
@@ -102,7 +102,7 @@ fn numbers(ledger: &Ledger, phones: &[String]) -> anyhow::Result<Vec<PhoneNumber
 }
 
 async fn list(ledger: &Ledger, json: bool) -> anyhow::Result<()> {
-    let groups = ledger.store.groups(DEFAULT_TENANT).await?;
+    let groups = ledger.store.groups(ledger.tenant).await?;
     show(json, &groups.iter().map(views::Group::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["NAME", "MEMBERS", "MADE"]);
         for group in &groups {
@@ -113,7 +113,7 @@ async fn list(ledger: &Ledger, json: bool) -> anyhow::Result<()> {
 }
 
 async fn show_one(ledger: &Ledger, name: &str, page: &PageArgs, json: bool) -> anyhow::Result<()> {
-    let group = ledger.store.group(DEFAULT_TENANT, name).await?;
+    let group = ledger.store.group(ledger.tenant, name).await?;
     let members = ledger.store.group_members(group.id, page.after.unwrap_or(0), page.limit).await?;
     let people: Vec<_> = members.iter().map(|(_, phone, name)| json!({"phone": phone, "name": name})).collect();
     let value = json!({"name": group.name, "members": group.members, "created_at": time(group.created_at),

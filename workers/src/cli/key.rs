@@ -4,22 +4,21 @@ use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use kabar_domain::scope::Scope;
-use kabar_store::{ApiKey, DEFAULT_TENANT, NewApiKey, TenantId};
+use kabar_store::{ApiKey, NewApiKey};
 use serde_json::{Value, json};
 
 use super::{
     Common, enqueue,
     ledger::Ledger,
     output::{Table, note, show, time, time_or_dash},
+    tenant,
 };
-
-/// The longest name of a key or a tenant, in characters.
-const MAX_NAME_CHARS: usize = 64;
 
 /// Keys of the HTTP API: what they may do, for how long, how much
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kabar key add shop --scope enqueue --scope read
+  kabar key add acme-shop --scope enqueue --tenant acme
   kabar key list
   kabar key revoke shop")]
 pub(crate) struct KeyArgs {
@@ -35,7 +34,7 @@ enum Command {
   kabar key add campaign --scope enqueue --messages-per-minute 6000 --expires 2027-01-01T00:00:00Z")]
     Add {
         /// What the list and the audit log call it; never used again
-        #[arg(value_parser = name)]
+        #[arg(value_parser = tenant::plain_name)]
         name: String,
         /// What it may do: enqueue, read, operate, admin
         #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = scope)]
@@ -46,46 +45,16 @@ enum Command {
         /// When it ends [default: never]
         #[arg(long, value_name = "TIME", value_parser = enqueue::instant)]
         expires: Option<DateTime<Utc>>,
-        /// Whose key; made where there is no such tenant
-        #[arg(long, value_name = "NAME", value_parser = name)]
-        tenant: Option<String>,
     },
     /// The keys, those that have ended among them
     #[command(after_help = "Example:\n  kabar key list --json")]
-    List(OfTenant),
+    List,
     /// End a key at once
     #[command(after_help = "Example:\n  kabar key revoke shop")]
     Revoke {
         /// The key's name
         name: String,
-        #[command(flatten)]
-        of: OfTenant,
     },
-}
-
-#[derive(Debug, Args)]
-struct OfTenant {
-    /// Whose keys
-    #[arg(long, value_name = "NAME")]
-    tenant: Option<String>,
-}
-
-impl OfTenant {
-    async fn id(&self, ledger: &Ledger) -> anyhow::Result<TenantId> {
-        match &self.tenant {
-            Some(name) => Ok(ledger.store.tenant(name).await?),
-            None => Ok(DEFAULT_TENANT),
-        }
-    }
-}
-
-fn name(text: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if (1..=MAX_NAME_CHARS).contains(&text.len()) && text.bytes().all(plain) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("use 1 to {MAX_NAME_CHARS} of the characters A-Z a-z 0-9 . _ -"))
-    }
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
@@ -95,19 +64,15 @@ fn scope(text: &str) -> Result<Scope, String> {
 pub(crate) async fn run(arguments: KeyArgs, common: &Common) -> anyhow::Result<()> {
     let ledger = Ledger::open(common).await?;
     match arguments.command {
-        Command::Add { name, mut scopes, messages_per_minute, expires, tenant } => {
+        Command::Add { name, mut scopes, messages_per_minute, expires } => {
             if expires.is_some_and(|end| end <= Utc::now()) {
                 bail!("--expires is in the past: the key would never be worth anything");
             }
-            let tenant = match tenant {
-                Some(tenant) => ledger.store.ensure_tenant(&tenant).await?,
-                None => DEFAULT_TENANT,
-            };
             scopes.sort_unstable();
             scopes.dedup();
             let expires_at = expires.map(|end| end.timestamp_millis());
             let new = NewApiKey { name, scopes, messages_per_minute, expires_at };
-            let (key, text) = ledger.store.add_key(tenant, &new).await?;
+            let (key, text) = ledger.store.add_key(ledger.tenant, &new).await?;
             if !common.json {
                 note("keep it well: it is not shown again");
             }
@@ -115,16 +80,16 @@ pub(crate) async fn run(arguments: KeyArgs, common: &Common) -> anyhow::Result<(
             shown["key"] = text.expose().into();
             show(common.json, &shown, || text.expose().to_owned())
         }
-        Command::List(of) => list(&ledger, of.id(&ledger).await?, common.json).await,
-        Command::Revoke { name, of } => {
-            let key = ledger.store.revoke_key(of.id(&ledger).await?, &name).await?;
+        Command::List => list(&ledger, common.json).await,
+        Command::Revoke { name } => {
+            let key = ledger.store.revoke_key(ledger.tenant, &name).await?;
             show(common.json, &value(&key, ledger.store.now_ms()), || format!("key {name} is worth nothing any more"))
         }
     }
 }
 
-async fn list(ledger: &Ledger, tenant: TenantId, json: bool) -> anyhow::Result<()> {
-    let (keys, now) = (ledger.store.keys(tenant).await?, ledger.store.now_ms());
+async fn list(ledger: &Ledger, json: bool) -> anyhow::Result<()> {
+    let (keys, now) = (ledger.store.keys(ledger.tenant).await?, ledger.store.now_ms());
     show(json, &keys.iter().map(|key| value(key, now)).collect::<Vec<_>>(), || {
         let mut table = Table::new(["NAME", "BEGINS", "SCOPES", "PER MINUTE", "STATE", "LAST USED", "ENDS"]);
         for key in &keys {

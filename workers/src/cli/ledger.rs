@@ -7,7 +7,7 @@ use kabar_domain::{
     sender::ProviderKind,
 };
 use kabar_settings::{Settings, Sources};
-use kabar_store::{Actor, DEFAULT_TENANT, NewSender, Store};
+use kabar_store::{Actor, DEFAULT_TENANT, NewSender, Store, TenantId};
 
 use super::{Common, output::note};
 use crate::context;
@@ -19,6 +19,8 @@ pub(crate) struct Ledger {
     pub(crate) settings: Settings,
     /// The ledger.
     pub(crate) store: Store,
+    /// Whose things the command works on.
+    pub(crate) tenant: TenantId,
 }
 
 impl Ledger {
@@ -28,7 +30,11 @@ impl Ledger {
         let store = context::open_store(&settings).await?;
         ensure_default_sender(&settings, &store).await?;
         let store = store.acting_as(Actor::command_line(&account()));
-        Ok(Self { settings, store })
+        let tenant = match &common.tenant {
+            Some(name) => store.tenant(name).await?,
+            None => DEFAULT_TENANT,
+        };
+        Ok(Self { settings, store, tenant })
     }
 
     /// How this installation reads what is left open.

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use clap::{ArgGroup, Args, Subcommand};
 use kabar_domain::message::MessageState;
-use kabar_store::{DEFAULT_TENANT, MessageFilter, Store, StoreError};
+use kabar_store::{MessageFilter, StoreError};
 use serde_json::json;
 
 use super::{
@@ -86,13 +86,13 @@ pub(crate) async fn run(arguments: MessageArgs, common: &Common) -> anyhow::Resu
     let store = &ledger.store;
     match arguments.command {
         Command::Show { id } => {
-            let story = store.message_story(DEFAULT_TENANT, find(store, &id).await?).await?;
+            let story = store.message_story(ledger.tenant, find(&ledger, &id).await?).await?;
             show(common.json, &views::MessageStory::from(&story), || story::told(&story))
         }
-        Command::List(arguments) => list(store, arguments, common.json).await,
+        Command::List(arguments) => list(&ledger, arguments, common.json).await,
         Command::Resolve { id, sent, resend: _ } => {
-            let message = find(store, &id).await?;
-            store.resolve_message(DEFAULT_TENANT, message, sent).await?;
+            let message = find(&ledger, &id).await?;
+            store.resolve_message(ledger.tenant, message, sent).await?;
             let state = if sent { "accepted" } else { "queued" };
             show(common.json, &json!({"id": message, "state": state}), || {
                 let next = if sent { "counts as sent" } else { "is sent again" };
@@ -103,27 +103,27 @@ pub(crate) async fn run(arguments: MessageArgs, common: &Common) -> anyhow::Resu
 }
 
 /// The message that `id` names. A job of which nothing is planned yet has none, which is another thing than no job.
-async fn find(store: &Store, id: &str) -> anyhow::Result<i64> {
-    match store.find_message(DEFAULT_TENANT, id).await {
-        Err(StoreError::NotFound { .. }) if store.job_id(DEFAULT_TENANT, id).await?.is_some() => {
+async fn find(ledger: &Ledger, id: &str) -> anyhow::Result<i64> {
+    match ledger.store.find_message(ledger.tenant, id).await {
+        Err(StoreError::NotFound { .. }) if ledger.store.job_id(ledger.tenant, id).await?.is_some() => {
             bail!("job {id} has no message yet: a planner makes it; start `kabar run`, or look again in a moment")
         }
         found => Ok(found?),
     }
 }
 
-async fn list(store: &Store, arguments: ListArgs, json: bool) -> anyhow::Result<()> {
+async fn list(ledger: &Ledger, arguments: ListArgs, json: bool) -> anyhow::Result<()> {
     let ListArgs { state, job, sender, page } = arguments;
     if let Some(id) = &job
-        && store.job_id(DEFAULT_TENANT, id).await?.is_none()
+        && ledger.store.job_id(ledger.tenant, id).await?.is_none()
     {
         bail!("there is no job {id:?}: `kabar broadcast list` and `kabar reminder list` show what there is");
     }
     if let Some(name) = &sender {
-        store.sender(DEFAULT_TENANT, name).await?;
+        ledger.store.sender(ledger.tenant, name).await?;
     }
     let filter = MessageFilter { state, job_key: job, sender };
-    let messages = store.list_messages(DEFAULT_TENANT, &filter, page.after.unwrap_or(0), page.limit).await?;
+    let messages = ledger.store.list_messages(ledger.tenant, &filter, page.after.unwrap_or(0), page.limit).await?;
     show(json, &messages.iter().map(views::ListedMessage::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["MESSAGE", "JOB", "SENDER", "TO", "STATE", "SINCE", "REASON"]);
         for one in &messages {

@@ -6,7 +6,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use kabar_settings::TENANT_VARIABLE;
 
 mod audit;
 mod broadcast;
@@ -37,6 +38,7 @@ mod sender;
 mod status;
 mod survey;
 mod template;
+mod tenant;
 
 pub use crate::people_file::survey_file;
 pub use errors::{is_closed_pipe, one_line};
@@ -73,6 +75,9 @@ pub(crate) struct Common {
     /// Configuration file [env: KABAR_CONFIG] [default: kabar.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Options of every command")]
     pub(crate) config: Option<PathBuf>,
+    /// Whose things: what a tenant owns, no other sees [env: KABAR_TENANT] [default: default]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Options of every command")]
+    pub(crate) tenant: Option<String>,
     /// Print JSON instead of text
     #[arg(long, global = true, help_heading = "Options of every command")]
     pub(crate) json: bool,
@@ -86,6 +91,7 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// The simulator of WhatsApp's Cloud API alone
     Sandbox(sandbox::SandboxArgs),
+    Tenant(tenant::TenantArgs),
     Sender(sender::SenderArgs),
     Recipient(recipient::RecipientArgs),
     Group(group::GroupArgs),
@@ -105,7 +111,55 @@ enum Command {
     Config(config::ConfigArgs),
 }
 
+impl Command {
+    /// Whether it works on what one tenant owns.
+    const fn is_of_one_tenant(&self) -> bool {
+        match self {
+            Self::Demo(_)
+            | Self::Run(_)
+            | Self::Migrate(_)
+            | Self::Sandbox(_)
+            | Self::Tenant(_)
+            | Self::Doctor(_)
+            | Self::Schema(_)
+            | Self::Config(_) => false,
+            Self::Sender(_)
+            | Self::Recipient(_)
+            | Self::Group(_)
+            | Self::Template(_)
+            | Self::Send(_)
+            | Self::Broadcast(_)
+            | Self::Remind(_)
+            | Self::Reminder(_)
+            | Self::Schedule(_)
+            | Self::Message(_)
+            | Self::Dead(_)
+            | Self::Key(_)
+            | Self::Audit(_)
+            | Self::Status(_) => true,
+        }
+    }
+}
+
 impl Arguments {
+    /// The arguments of this process; wrong ones end it with an explanation.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let variable = std::env::var(TENANT_VARIABLE).ok();
+        Self::parse().with_tenant(variable).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Adds the tenant of the environment, which a command for all tenants does not heed; an option it refuses.
+    fn with_tenant(mut self, variable: Option<String>) -> Result<Self, clap::Error> {
+        if self.command.is_of_one_tenant() {
+            self.common.tenant = self.common.tenant.or(variable).filter(|name| !name.is_empty());
+        } else if self.common.tenant.is_some() {
+            let told = "--tenant: this command is for all tenants alike; leave it out";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, told));
+        }
+        Ok(self)
+    }
+
     /// Whether the command does enough at once to need more than one thread.
     #[must_use]
     pub const fn needs_threads(&self) -> bool {
@@ -124,6 +178,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Run(arguments) => run::run(arguments, &common).await,
         Command::Migrate(arguments) => migrate::run(arguments, &common).await,
         Command::Sandbox(arguments) => sandbox::run(arguments).await,
+        Command::Tenant(arguments) => tenant::run(arguments, &common).await,
         Command::Sender(arguments) => sender::run(arguments, &common).await,
         Command::Recipient(arguments) => recipient::run(arguments, &common).await,
         Command::Group(arguments) => group::run(arguments, &common).await,
@@ -146,8 +201,6 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -161,5 +214,19 @@ mod tests {
             let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(example.contains(&format!("kabar {name}")), "{name} has no example");
         }
+    }
+
+    #[test]
+    fn a_tenant_is_for_commands_that_work_on_what_one_owns() {
+        let of = |line: &str, variable: Option<&str>| {
+            let parsed = Arguments::try_parse_from(line.split(' ')).unwrap();
+            parsed.with_tenant(variable.map(str::to_owned)).map(|arguments| arguments.common.tenant)
+        };
+        assert_eq!(of("kabar status", None).unwrap(), None);
+        assert_eq!(of("kabar status", Some("")).unwrap(), None);
+        assert_eq!(of("kabar status", Some("acme")).unwrap().as_deref(), Some("acme"));
+        assert_eq!(of("kabar status --tenant shop", Some("acme")).unwrap().as_deref(), Some("shop"));
+        assert_eq!(of("kabar run", Some("acme")).unwrap(), None, "a fleet works for all");
+        assert_eq!(of("kabar --tenant acme run", None).unwrap_err().exit_code(), 2);
     }
 }

@@ -11,10 +11,13 @@ use kabar_domain::{
     job::Job,
     message::{MessageState, Phase, StateCounts},
 };
-use kabar_store::{BroadcastState, DEFAULT_TENANT, Store};
+use kabar_store::BroadcastState;
 use serde_json::{Value, json};
 
-use super::output::{self, counts, note, number, plural};
+use super::{
+    ledger::Ledger,
+    output::{self, counts, note, number, plural},
+};
 
 /// The shortest time between two looks at a job.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -85,9 +88,9 @@ struct Look {
 }
 
 /// Waits until nothing of the job waits or flies, shows what became of it, and fails unless all was accepted.
-pub(crate) async fn wait(store: &Store, job: &Job, job_id: i64, json: bool) -> anyhow::Result<()> {
+pub(crate) async fn wait(ledger: &Ledger, job: &Job, job_id: i64, json: bool) -> anyhow::Result<()> {
     let mut meter = Meter::new("sending");
-    let looking = watch(store, job, job_id, &mut meter);
+    let looking = watch(ledger, job, job_id, &mut meter);
     let ended = tokio::select! {
         ended = looking => Some(ended?),
         interrupted = tokio::signal::ctrl_c() => {
@@ -101,7 +104,7 @@ pub(crate) async fn wait(store: &Store, job: &Job, job_id: i64, json: bool) -> a
         let show = if matches!(job, Job::Broadcast(_)) { "broadcast" } else { "message" };
         bail!("stopped waiting; the job goes on: `kabar {show} show {id}` says how it stands");
     };
-    let reasons = store.reasons(job_id).await?;
+    let reasons = ledger.store.reasons(job_id).await?;
     if json {
         let reasons: Vec<Value> = reasons
             .iter()
@@ -126,17 +129,17 @@ pub(crate) async fn wait(store: &Store, job: &Job, job_id: i64, json: bool) -> a
     bail!("{} of {of} of job {id} not accepted: {}", number(not_accepted), refused.join("; "))
 }
 
-async fn watch(store: &Store, job: &Job, job_id: i64, meter: &mut Meter) -> anyhow::Result<StateCounts> {
+async fn watch(ledger: &Ledger, job: &Job, job_id: i64, meter: &mut Meter) -> anyhow::Result<StateCounts> {
     let mut warned = false;
     loop {
         let began = Instant::now();
-        let look = look(store, job, job_id).await?;
+        let look = look(ledger, job, job_id).await?;
         let done = look.counts.of(Phase::Done) + look.counts.of(Phase::Attention);
         meter.set(done, look.counts.total(), &look.message);
         if look.ended {
             return Ok(look.counts);
         }
-        if !warned && !store.worker_lives("courier").await? {
+        if !warned && !ledger.store.worker_lives("courier").await? {
             warned = true;
             meter.say("note: no courier is at work, so nothing is sent yet: start `kabar run`");
         }
@@ -144,10 +147,10 @@ async fn watch(store: &Store, job: &Job, job_id: i64, meter: &mut Meter) -> anyh
     }
 }
 
-async fn look(store: &Store, job: &Job, job_id: i64) -> anyhow::Result<Look> {
+async fn look(ledger: &Ledger, job: &Job, job_id: i64) -> anyhow::Result<Look> {
     let nothing_moves = |counts: &StateCounts| counts.of(Phase::Waiting) + counts.of(Phase::InFlight) == 0;
     if let Job::Broadcast(_) = job {
-        let broadcast = store.broadcast(DEFAULT_TENANT, job.id().as_str()).await?;
+        let broadcast = ledger.store.broadcast(ledger.tenant, job.id().as_str()).await?;
         let ended = match broadcast.state {
             BroadcastState::Completed => true,
             BroadcastState::Running | BroadcastState::Cancelled => nothing_moves(&broadcast.counts),
@@ -157,8 +160,8 @@ async fn look(store: &Store, job: &Job, job_id: i64) -> anyhow::Result<Look> {
         let message = format!("{}{eta}", broadcast.state.as_str());
         return Ok(Look { counts: broadcast.counts, ended, message });
     }
-    let (_, summary) = store.job_summary(DEFAULT_TENANT, job.id().as_str(), None).await?;
-    let counts_now = store.job_counts(job_id).await?;
+    let (_, summary) = ledger.store.job_summary(ledger.tenant, job.id().as_str(), None).await?;
+    let counts_now = ledger.store.job_counts(job_id).await?;
     let planned = matches!(summary.state.as_str(), "planned" | "cancelled");
     let message = if planned { counts(&counts_now) } else { "waits for a planner".to_owned() };
     Ok(Look { counts: counts_now, ended: planned && nothing_moves(&counts_now), message })

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use kabar_domain::{sender::Channel, wish::Covers};
-use kabar_store::{DEFAULT_TENANT, Recipient};
+use kabar_store::Recipient;
 use serde_json::json;
 
 use super::{
@@ -77,18 +77,18 @@ pub(crate) async fn run(arguments: RecipientArgs, common: &Common) -> anyhow::Re
         Command::Import(arguments) => import::run(arguments, &ledger, json).await,
         Command::List(page) => list(&ledger, &page, json).await,
         Command::Show(Phone { phone }) => {
-            let recipient = store.recipient(DEFAULT_TENANT, &ledger.phone("PHONE", &phone)?).await?;
+            let recipient = store.recipient(ledger.tenant, &ledger.phone("PHONE", &phone)?).await?;
             show(json, &views::Recipient::from(&recipient), || facts(&recipient))
         }
         Command::Block { phone, reason } => {
             let phone = ledger.phone("PHONE", &phone)?;
-            store.block(DEFAULT_TENANT, &phone, Channel::Whatsapp, &reason).await?;
+            store.block(ledger.tenant, &phone, Channel::Whatsapp, &reason).await?;
             let blocked = json!({"phone": phone, "channel": Channel::Whatsapp, "blocked": true});
             show(json, &blocked, || format!("{phone} is blocked on whatsapp; what waited for it is skipped"))
         }
         Command::Unblock(Phone { phone }) => {
             let phone = ledger.phone("PHONE", &phone)?;
-            let lifted = store.unblock(DEFAULT_TENANT, &phone, Channel::Whatsapp).await?;
+            let lifted = store.unblock(ledger.tenant, &phone, Channel::Whatsapp).await?;
             let unblocked = json!({"phone": phone, "channel": Channel::Whatsapp, "blocked": false, "lifted": lifted});
             show(json, &unblocked, || {
                 let what = if lifted { "is no longer blocked" } else { "was not blocked" };
@@ -98,14 +98,13 @@ pub(crate) async fn run(arguments: RecipientArgs, common: &Common) -> anyhow::Re
         Command::OptOut { phone, all, reason } => {
             let phone = ledger.phone("PHONE", &phone)?;
             let (covers, of) = if all { (Covers::All, "everything") } else { (Covers::Marketing, "marketing") };
-            store.opt_out(DEFAULT_TENANT, &phone, Channel::Whatsapp, covers, &reason).await?;
+            store.opt_out(ledger.tenant, &phone, Channel::Whatsapp, covers, &reason).await?;
             let opted_out = json!({"phone": phone, "channel": Channel::Whatsapp, "opted_out": true, "covers": covers});
             show(json, &opted_out, || format!("{phone} is opted out of {of} on whatsapp; what waited of it is skipped"))
         }
         Command::OptIn(Phone { phone }) => {
             let phone = ledger.phone("PHONE", &phone)?;
-            let lifted =
-                store.opt_in(DEFAULT_TENANT, &phone, Channel::Whatsapp, "a person on the command line").await?;
+            let lifted = store.opt_in(ledger.tenant, &phone, Channel::Whatsapp, "a person on the command line").await?;
             let opted_in = json!({"phone": phone, "channel": Channel::Whatsapp, "opted_out": false, "lifted": lifted});
             show(json, &opted_in, || {
                 let what = if lifted { "is opted in again" } else { "was not opted out" };
@@ -116,7 +115,7 @@ pub(crate) async fn run(arguments: RecipientArgs, common: &Common) -> anyhow::Re
 }
 
 async fn list(ledger: &Ledger, page: &PageArgs, json: bool) -> anyhow::Result<()> {
-    let recipients = ledger.store.recipients(DEFAULT_TENANT, page.after.unwrap_or(0), page.limit).await?;
+    let recipients = ledger.store.recipients(ledger.tenant, page.after.unwrap_or(0), page.limit).await?;
     show(json, &recipients.iter().map(views::Recipient::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["PHONE", "NAME", "BLOCKED", "KNOWN SINCE"]);
         for one in &recipients {

@@ -9,7 +9,7 @@ use kabar_domain::{
     reminder::DaysBefore,
     template::Template,
 };
-use kabar_store::{DEFAULT_TENANT, StoreError};
+use kabar_store::StoreError;
 use serde_json::json;
 
 use super::{
@@ -106,8 +106,8 @@ pub(crate) async fn run(arguments: RemindArgs, common: &Common) -> anyhow::Resul
 /// The template of a reminder, if it is known.
 pub(crate) async fn template_of(ledger: &Ledger, reminder: &ReminderJob) -> anyhow::Result<Option<Template>> {
     let Content::Template(content) = &reminder.content else { return Ok(None) };
-    let sender = ledger.store.sender(DEFAULT_TENANT, &reminder.sender).await?;
-    let known = ledger.store.find_template(DEFAULT_TENANT, &sender.account, &content.name, &content.language).await?;
+    let sender = ledger.store.sender(ledger.tenant, &reminder.sender).await?;
+    let known = ledger.store.find_template(ledger.tenant, &sender.account, &content.name, &content.language).await?;
     Ok(known.map(|known| known.template))
 }
 

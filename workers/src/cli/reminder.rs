@@ -3,7 +3,6 @@
 use chrono::NaiveDate;
 use clap::{Args, Subcommand};
 use kabar_domain::job::Job;
-use kabar_store::{DEFAULT_TENANT, Store};
 use serde_json::json;
 
 use super::{
@@ -78,11 +77,11 @@ pub(crate) async fn run(arguments: ReminderArgs, common: &Common) -> anyhow::Res
     let ledger = Ledger::open(common).await?;
     let (store, json) = (&ledger.store, common.json);
     match arguments.command {
-        Command::List(page) => list(store, &page, json).await,
-        Command::Show(Id { id }) => show_one(store, &id, json).await,
+        Command::List(page) => list(&ledger, &page, json).await,
+        Command::Show(Id { id }) => show_one(&ledger, &id, json).await,
         Command::Move(arguments) => move_to(&ledger, arguments, json).await,
-        Command::Paid(Id { id }) => end(&EndedReminder::paid(store, DEFAULT_TENANT, &id).await?, &id, json),
-        Command::Cancel(Id { id }) => end(&EndedReminder::cancelled(store, DEFAULT_TENANT, &id).await?, &id, json),
+        Command::Paid(Id { id }) => end(&EndedReminder::paid(store, ledger.tenant, &id).await?, &id, json),
+        Command::Cancel(Id { id }) => end(&EndedReminder::cancelled(store, ledger.tenant, &id).await?, &id, json),
     }
 }
 
@@ -93,7 +92,7 @@ fn end(ended: &EndedReminder, id: &str, json: bool) -> anyhow::Result<()> {
 async fn move_to(ledger: &Ledger, arguments: MoveArgs, json: bool) -> anyhow::Result<()> {
     let MoveArgs { id, due, param } = arguments;
     let params = if param.is_empty() { None } else { Some(serde_json::from_value(content::params(&param)?)?) };
-    let moved = ledger.store.move_reminder(DEFAULT_TENANT, &id, due, params).await?;
+    let moved = ledger.store.move_reminder(ledger.tenant, &id, due, params).await?;
     let template = remind::template_of(ledger, &moved.reminder).await?;
     let preview = ReminderPreview::of_plan(&moved.reminder, &moved.planned, template.as_ref());
     remind::announce(&preview);
@@ -102,12 +101,12 @@ async fn move_to(ledger: &Ledger, arguments: MoveArgs, json: bool) -> anyhow::Re
     })
 }
 
-async fn list(store: &Store, page: &PageArgs, json: bool) -> anyhow::Result<()> {
-    let reminders = store.jobs(DEFAULT_TENANT, "reminder", page.after, page.limit).await?;
+async fn list(ledger: &Ledger, page: &PageArgs, json: bool) -> anyhow::Result<()> {
+    let reminders = ledger.store.jobs(ledger.tenant, "reminder", page.after, page.limit).await?;
     let mut rows = Vec::with_capacity(reminders.len());
     let mut table = Table::new(["ID", "TO", "DUE", "STATE", "MESSAGES", "MADE"]);
     for (job_id, summary) in &reminders {
-        let Job::Reminder(reminder) = store.job(*job_id).await? else { continue };
+        let Job::Reminder(reminder) = ledger.store.job(*job_id).await? else { continue };
         table.row([
             summary.id.clone(),
             reminder.to.to_string(),
@@ -123,8 +122,8 @@ async fn list(store: &Store, page: &PageArgs, json: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
-async fn show_one(store: &Store, id: &str, json: bool) -> anyhow::Result<()> {
-    let reminder = ReminderDetail::read(store, DEFAULT_TENANT, id).await?;
+async fn show_one(ledger: &Ledger, id: &str, json: bool) -> anyhow::Result<()> {
+    let reminder = ReminderDetail::read(&ledger.store, ledger.tenant, id).await?;
     let Some(reminder) = reminder else { anyhow::bail!("{id} is no reminder") };
     show(json, &reminder, || {
         let mut facts = Table::of_facts();

@@ -4,7 +4,7 @@ use std::process;
 
 use anyhow::Context as _;
 use kabar_settings::{LogFormat, Settings};
-use kabar_store::{DEFAULT_TENANT, Store};
+use kabar_store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Common, ledger};
@@ -97,7 +97,7 @@ async fn warn_of_gaps(settings: &Settings, store: &Store) -> anyhow::Result<()> 
              (`openssl rand -base64 32` makes one)"
         );
     }
-    let senders = store.senders(DEFAULT_TENANT).await?;
+    let senders = store.all_senders().await?;
     if senders.is_empty() {
         tracing::info!("there is no sender yet: `kabar sender add` adds one");
     }

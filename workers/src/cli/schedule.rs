@@ -9,7 +9,7 @@ use kabar_domain::{
     job::{Job, JobId},
     schedule::Missed,
 };
-use kabar_store::{DEFAULT_TENANT, NewSchedule, Schedule, StoreResult};
+use kabar_store::{NewSchedule, Schedule, StoreResult};
 use serde_json::{Value, json};
 
 use super::{
@@ -86,30 +86,30 @@ pub(crate) async fn run(arguments: ScheduleArgs, common: &Common) -> anyhow::Res
             let timezone = timezone.unwrap_or(ledger.settings.people.default_timezone);
             let job = read_job(&ledger, &job).await?;
             let new = NewSchedule { cron: &cron, timezone, job: &job, missed };
-            let schedule = store.add_schedule(DEFAULT_TENANT, &new, ledger.door()).await?;
+            let schedule = store.add_schedule(ledger.tenant, &new, ledger.door()).await?;
             let view = views::Schedule::new(&schedule, store.now_ms())?;
             view.next.iter().for_each(|at| output::note(format!("fires at {at}")));
             show(json, &view, || schedule.id.to_string())
         }
         Command::List => list(&ledger, json).await,
         Command::Show(Id { id }) => {
-            let schedule = store.schedule(DEFAULT_TENANT, id).await?;
+            let schedule = store.schedule(ledger.tenant, id).await?;
             let view = views::Schedule::new(&schedule, store.now_ms())?;
             show(json, &view, || facts(&schedule, &view.next))
         }
         Command::Pause(Id { id }) => {
-            store.pause_schedule(DEFAULT_TENANT, id).await?;
+            store.pause_schedule(ledger.tenant, id).await?;
             show(json, &json!({"id": id.to_string(), "state": "paused"}), || format!("schedule {id} rests"))
         }
         Command::Resume(Id { id }) => {
-            store.resume_schedule(DEFAULT_TENANT, id).await?;
-            let upcoming = views::Schedule::new(&store.schedule(DEFAULT_TENANT, id).await?, store.now_ms())?.next;
+            store.resume_schedule(ledger.tenant, id).await?;
+            let upcoming = views::Schedule::new(&store.schedule(ledger.tenant, id).await?, store.now_ms())?.next;
             let next = upcoming.first().cloned().unwrap_or_else(|| "never".to_owned());
             let value = json!({"id": id.to_string(), "state": "active", "next": upcoming});
             show(json, &value, || format!("schedule {id} goes on; it next fires at {next}"))
         }
         Command::Remove(Id { id }) => {
-            if !store.remove_schedule(DEFAULT_TENANT, id).await? {
+            if !store.remove_schedule(ledger.tenant, id).await? {
                 bail!("there is no schedule {id}: `kabar schedule list` shows what there is");
             }
             show(json, &json!({"id": id, "removed": true}), || format!("schedule {id} removed"))
@@ -129,7 +129,7 @@ async fn read_job(ledger: &Ledger, file: &std::path::Path) -> anyhow::Result<Val
 }
 
 async fn list(ledger: &Ledger, json: bool) -> anyhow::Result<()> {
-    let schedules = ledger.store.schedules(DEFAULT_TENANT).await?;
+    let schedules = ledger.store.schedules(ledger.tenant).await?;
     let now = ledger.store.now_ms();
     let views = schedules.iter().map(|one| views::Schedule::new(one, now)).collect::<StoreResult<Vec<_>>>()?;
     show(json, &views, || {

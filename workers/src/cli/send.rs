@@ -84,7 +84,7 @@ pub(crate) async fn run(arguments: SendArgs, common: &Common) -> anyhow::Result<
         output::show(common.json, &json!({"id": job.id()}), || job.id().to_string())?;
     }
     if arguments.wait {
-        progress::wait(&ledger.store, &job, job_id, common.json).await?;
+        progress::wait(&ledger, &job, job_id, common.json).await?;
     }
     Ok(())
 }

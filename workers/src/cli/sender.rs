@@ -1,7 +1,6 @@
 //! `kabar sender`: the business identities that messages come from.
 
 use clap::{Args, Subcommand};
-use kabar_store::{DEFAULT_TENANT, Store};
 use serde_json::json;
 
 use super::{
@@ -63,39 +62,39 @@ pub(crate) async fn run(arguments: SenderArgs, common: &Common) -> anyhow::Resul
     let (store, json) = (&ledger.store, common.json);
     match arguments.command {
         Command::Add(arguments) => {
-            let sender = store.add_sender(DEFAULT_TENANT, &arguments.new_sender(&ledger.settings)?).await?;
+            let sender = store.add_sender(ledger.tenant, &arguments.new_sender(&ledger.settings)?).await?;
             show(json, &views::Sender::from(&sender), || {
                 let name = &sender.name;
                 format!("sender {name} added; `kabar doctor` asks its provider whether the token is right")
             })
         }
-        Command::List => list(store, json).await,
-        Command::Show(Name { name }) => show_one(store, &name, json).await,
+        Command::List => list(&ledger, json).await,
+        Command::Show(Name { name }) => show_one(&ledger, &name, json).await,
         Command::Set(arguments) => {
             let change = arguments.change(&ledger.settings)?;
-            let sender = store.change_sender(DEFAULT_TENANT, &arguments.name, &change).await?;
+            let sender = store.change_sender(ledger.tenant, &arguments.name, &change).await?;
             show(json, &views::Sender::from(&sender), || format!("sender {} changed", sender.name))
         }
-        Command::Budget(arguments) => budget::run(store, arguments, json).await,
+        Command::Budget(arguments) => budget::run(&ledger, arguments, json).await,
         Command::Pause { name, reason } => {
-            store.pause_sender(DEFAULT_TENANT, &name, &reason).await?;
+            store.pause_sender(ledger.tenant, &name, &reason).await?;
             let next = format!("; `kabar sender resume {name}` goes on");
-            say_state(store, &name, json, &next).await
+            say_state(&ledger, &name, json, &next).await
         }
         Command::Resume(Name { name }) => {
-            store.resume_sender(DEFAULT_TENANT, &name).await?;
-            say_state(store, &name, json, "").await
+            store.resume_sender(ledger.tenant, &name).await?;
+            say_state(&ledger, &name, json, "").await
         }
     }
 }
 
-async fn say_state(store: &Store, name: &str, json: bool, more: &str) -> anyhow::Result<()> {
-    let sender = store.sender(DEFAULT_TENANT, name).await?;
+async fn say_state(ledger: &Ledger, name: &str, json: bool, more: &str) -> anyhow::Result<()> {
+    let sender = ledger.store.sender(ledger.tenant, name).await?;
     show(json, &views::Sender::from(&sender), || format!("sender {name} is {}{more}", sender.state.as_str()))
 }
 
-async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
-    let senders = store.senders(DEFAULT_TENANT).await?;
+async fn list(ledger: &Ledger, json: bool) -> anyhow::Result<()> {
+    let senders = ledger.store.senders(ledger.tenant).await?;
     show(json, &senders.iter().map(views::Sender::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["NAME", "PROVIDER", "PHONE NUMBER ID", "RATE", "STATE", "REASON", "LAST RECEIPT"]);
         for sender in &senders {
@@ -113,12 +112,12 @@ async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
     })
 }
 
-async fn show_one(store: &Store, name: &str, json: bool) -> anyhow::Result<()> {
-    let sender = store.sender(DEFAULT_TENANT, name).await?;
-    let pace = store.pace(sender.id).await?;
+async fn show_one(ledger: &Ledger, name: &str, json: bool) -> anyhow::Result<()> {
+    let sender = ledger.store.sender(ledger.tenant, name).await?;
+    let pace = ledger.store.pace(sender.id).await?;
     let effective = pace.and_then(|pace| pace.rate_milli).map(|milli| milli as f64 / 1_000.0);
     let open = pace.is_some_and(|pace| pace.open);
-    let budget = store.budget(&sender).await?;
+    let budget = ledger.store.budget(&sender).await?;
     let mut shown = serde_json::to_value(views::Sender::from(&sender))?;
     shown["effective_rate"] = json!(effective);
     shown["open"] = json!(open);

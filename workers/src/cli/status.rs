@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use kabar_domain::pace::spacing_us;
-use kabar_store::{DEFAULT_TENANT, Lease, SenderStatus, Status};
+use kabar_store::{Lease, SenderStatus, Status};
 
 use super::{
     Common,
@@ -40,7 +40,7 @@ pub(crate) struct StatusArgs {
 pub(crate) async fn run(arguments: StatusArgs, common: &Common) -> anyhow::Result<()> {
     let ledger = Ledger::open(common).await?;
     if !arguments.watch {
-        let status = ledger.store.status(DEFAULT_TENANT).await?;
+        let status = ledger.store.status(ledger.tenant).await?;
         return output::show(common.json, &views::Status::from(&status), || told(&ledger, &status));
     }
     tokio::select! {
@@ -53,7 +53,7 @@ async fn watch(ledger: &Ledger, json: bool) -> anyhow::Result<()> {
     let clear = if io::stdout().is_terminal() { CLEAR } else { "" };
     loop {
         let began = Instant::now();
-        let status = ledger.store.status(DEFAULT_TENANT).await?;
+        let status = ledger.store.status(ledger.tenant).await?;
         if json {
             output::print(serde_json::to_string(&views::Status::from(&status))?)?;
         } else {

@@ -8,7 +8,7 @@ use kabar_domain::{
     job::DEFAULT_SENDER,
     template::{Parameter, Place, Template},
 };
-use kabar_store::{DEFAULT_TENANT, StatusChange, Store, StoredTemplate};
+use kabar_store::{StatusChange, StoredTemplate};
 use serde_json::{Value, json};
 
 use super::{
@@ -63,16 +63,16 @@ enum Command {
 
 pub(crate) async fn run(arguments: TemplateArgs, common: &Common) -> anyhow::Result<()> {
     let ledger = Ledger::open(common).await?;
-    let (store, json) = (&ledger.store, common.json);
+    let json = common.json;
     match arguments.command {
         Command::Add { file } => {
             let text = fs::read(&file).with_context(|| format!("file {}", file.display()))?;
             let templates = read(&text).with_context(|| format!("file {}", file.display()))?;
-            add(store, &templates, json).await
+            add(&ledger, &templates, json).await
         }
         Command::Sync { sender } => sync(&ledger, &sender, json).await,
-        Command::List => list(store, json).await,
-        Command::Show { name } => show_one(store, &name, json).await,
+        Command::List => list(&ledger, json).await,
+        Command::Show { name } => show_one(&ledger, &name, json).await,
     }
 }
 
@@ -97,9 +97,9 @@ fn read(text: &[u8]) -> anyhow::Result<Vec<Template>> {
         .collect()
 }
 
-async fn add(store: &Store, templates: &[Template], json: bool) -> anyhow::Result<()> {
+async fn add(ledger: &Ledger, templates: &[Template], json: bool) -> anyhow::Result<()> {
     for template in templates {
-        store.put_template(DEFAULT_TENANT, template).await?;
+        ledger.store.put_template(ledger.tenant, template).await?;
     }
     let added: Vec<Value> =
         templates.iter().map(|one| json!({"name": one.name, "language": one.language, "status": one.status})).collect();
@@ -113,7 +113,7 @@ async fn add(store: &Store, templates: &[Template], json: bool) -> anyhow::Resul
 }
 
 async fn sync(ledger: &Ledger, sender: &str, json: bool) -> anyhow::Result<()> {
-    let sender = ledger.store.sender(DEFAULT_TENANT, sender).await?;
+    let sender = ledger.store.sender(ledger.tenant, sender).await?;
     // Who asks for it wants it now, whatever is left of the account's calls.
     let synced = templates::sync(&ledger.store, &open_providers(&ledger.settings)?, &sender, None).await?;
     for problem in &synced.unreadable {
@@ -135,8 +135,8 @@ async fn sync(ledger: &Ledger, sender: &str, json: bool) -> anyhow::Result<()> {
     })
 }
 
-async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
-    let templates = store.templates(DEFAULT_TENANT).await?;
+async fn list(ledger: &Ledger, json: bool) -> anyhow::Result<()> {
+    let templates = ledger.store.templates(ledger.tenant).await?;
     show(json, &templates.iter().map(views::Template::from).collect::<Vec<_>>(), || {
         let mut table = Table::new(["NAME", "LANGUAGE", "CATEGORY", "STATUS", "PARAMETERS", "ACCOUNT", "CHANGED"]);
         for one in &templates {
@@ -157,8 +157,8 @@ async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
     })
 }
 
-async fn show_one(store: &Store, name: &str, json: bool) -> anyhow::Result<()> {
-    let templates = store.template(DEFAULT_TENANT, name).await?;
+async fn show_one(ledger: &Ledger, name: &str, json: bool) -> anyhow::Result<()> {
+    let templates = ledger.store.template(ledger.tenant, name).await?;
     if json {
         return output::print_json(&templates.iter().map(views::Template::from).collect::<Vec<_>>());
     }

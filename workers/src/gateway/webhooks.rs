@@ -13,7 +13,6 @@ use axum::{
 };
 use kabar_domain::sender::ProviderKind;
 use kabar_providers::whatsapp_cloud::webhook;
-use kabar_store::DEFAULT_TENANT;
 use kabar_telemetry::names::{self, field};
 use serde::Deserialize;
 
@@ -88,7 +87,7 @@ async fn who_speaks(gateway: &Gateway, signature: &str, body: &[u8]) -> Result<O
     if webhook::verify_signature(&secrets, body, signature).is_some() {
         return Ok(None);
     }
-    let senders = gateway.context.store.senders(DEFAULT_TENANT).await.map_err(|error| {
+    let senders = gateway.context.store.all_senders().await.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "the senders' secrets could not be read");
         (StatusCode::SERVICE_UNAVAILABLE, "ledger", "try again\n")
     })?;

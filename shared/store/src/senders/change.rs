@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use kabar_domain::pace::Rate;
+use kabar_domain::{pace::Rate, sender::ProviderKind};
 use ring::digest;
 
-use super::{ADD, ADD_PACE, BY_NAME, CHANGE, CHANGE_RATE, FORGET_CUT, NewSender, Sender};
+use super::{ADD, ADD_PACE, BY_NAME, CHANGE, CHANGE_RATE, ELSEWHERE, FORGET_CUT, NewSender, Sender};
 use crate::{
     Store, TenantId, Topic,
     db::{Tx, args},
@@ -63,7 +63,7 @@ impl Store {
     /// Adds a sender, active, with a pace of its own.
     ///
     /// # Errors
-    /// When the name is taken, or the ledger cannot be written.
+    /// When the name is taken, the address is another tenant's, or the ledger cannot be written.
     pub async fn add_sender(&self, tenant: TenantId, new: &NewSender) -> StoreResult<Sender> {
         let mut tx = self.db.begin().await?;
         if !self.add_sender_in(&mut tx, tenant, new).await? {
@@ -116,7 +116,7 @@ impl Store {
     /// Changes a sender; what it becomes.
     ///
     /// # Errors
-    /// When there is none of the name, or the ledger cannot be written.
+    /// When there is none of the name, its new address is another tenant's, or the ledger cannot be written.
     pub async fn change_sender(&self, tenant: TenantId, name: &str, change: &SenderChange) -> StoreResult<Sender> {
         let sender = self.sender(tenant, name).await?;
         let token = change.access_token.as_deref();
@@ -134,6 +134,9 @@ impl Store {
             self.now_ms(),
         ];
         let mut tx = self.db.begin().await?;
+        if let Some(address) = &change.address {
+            ensure_not_elsewhere(&mut tx, tenant, sender.provider, address).await?;
+        }
         tx.execute(CHANGE, values).await?;
         if let Some(rate) = change.rate {
             tx.execute(CHANGE_RATE, args![sender.id, rate.limit().map(i64::from), self.now_ms()]).await?;
@@ -147,6 +150,7 @@ impl Store {
 
     /// Whether it was added; not where the name is taken.
     async fn add_sender_in(&self, tx: &mut Tx, tenant: TenantId, new: &NewSender) -> StoreResult<bool> {
+        ensure_not_elsewhere(tx, tenant, new.provider, &new.address).await?;
         let values = args![
             tenant.0,
             new.name.as_str(),
@@ -169,6 +173,16 @@ impl Store {
 
     fn sealed(&self, secret: Option<&str>) -> StoreResult<Option<String>> {
         secret.map(|secret| self.sealer.seal(secret.to_owned())).transpose()
+    }
+}
+
+/// Refuses an address that a sender of another tenant has.
+async fn ensure_not_elsewhere(tx: &mut Tx, tenant: TenantId, provider: ProviderKind, address: &str) -> StoreResult<()> {
+    match tx.optional::<(String,), _>(ELSEWHERE, args![provider.as_str(), address, tenant.0]).await? {
+        None => Ok(()),
+        Some((owner,)) => Err(StoreError::Refused(format!(
+            "{address} is a sender of the tenant {owner} already: one number has one owner, who hears its people"
+        ))),
     }
 }
 

@@ -3,23 +3,23 @@
 use std::io::{self, Write as _};
 
 use anyhow::Context as _;
-use kabar_store::{DEFAULT_TENANT, ExportRow, Store};
+use kabar_store::ExportRow;
 use serde_json::json;
 
 use crate::{
-    cli::output,
+    cli::{ledger::Ledger, output},
     views::{EXPORT_COLUMNS, export_record},
 };
 
 /// How many rows are read from the ledger at once.
 const PAGE: u32 = 1_000;
 
-pub(super) async fn run(store: &Store, id: &str, json: bool) -> anyhow::Result<()> {
-    let job_id = store.broadcast(DEFAULT_TENANT, id).await?.job_id;
+pub(super) async fn run(ledger: &Ledger, id: &str, json: bool) -> anyhow::Result<()> {
+    let job_id = ledger.store.broadcast(ledger.tenant, id).await?.job_id;
     let mut sink = Sink::begin(json)?;
     let mut after = 0;
     loop {
-        let rows = store.export(job_id, after, PAGE).await?;
+        let rows = ledger.store.export(job_id, after, PAGE).await?;
         let Some(last) = rows.last() else { return sink.end() };
         after = last.message_id;
         for row in &rows {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use kabar_domain::job::Job;
-use kabar_store::DEFAULT_TENANT;
 
 use crate::{
     cli::{
@@ -28,7 +27,7 @@ pub(super) async fn run(ledger: &Ledger, job: &Job, file: &Arc<PeopleFile>, surv
             meter.set(done, survey.recipients, "");
         }
     };
-    let loaded = file_broadcast::load(&ledger.store, DEFAULT_TENANT, broadcast, file, survey, told).await?;
+    let loaded = file_broadcast::load(&ledger.store, ledger.tenant, broadcast, file, survey, told).await?;
     meter.finish();
     if !loaded.is_new {
         note(format!("note: this very broadcast was started before under {id}; it is not sent again"));

@@ -7,7 +7,6 @@ use kabar_domain::{
     job::{BroadcastJob, Job},
     pace::Rate,
 };
-use kabar_store::DEFAULT_TENANT;
 
 use crate::{
     cli::{
@@ -27,7 +26,7 @@ pub(super) async fn of(ledger: &Ledger, job: &Job, file: Option<&PeopleFile>) ->
     let margin = ledger.settings.pace.margin;
     Ok(match file {
         Some(file) => of_file(ledger, broadcast, file, margin).await?,
-        None => BroadcastPreview::of(&ledger.store, DEFAULT_TENANT, broadcast, margin).await?,
+        None => BroadcastPreview::of(&ledger.store, ledger.tenant, broadcast, margin).await?,
     })
 }
 
@@ -37,7 +36,7 @@ async fn of_file(
     file: &PeopleFile,
     margin: Duration,
 ) -> anyhow::Result<BroadcastPreview> {
-    let mut previewer = BroadcastPreviewer::begin(&ledger.store, DEFAULT_TENANT, broadcast).await?;
+    let mut previewer = BroadcastPreviewer::begin(&ledger.store, ledger.tenant, broadcast).await?;
     let mut people: Vec<Person> = Vec::with_capacity(CHUNK);
     for row in file.rows()? {
         let Row::Recipient(row) = row? else { continue };

@@ -6,7 +6,6 @@ use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
 use kabar_domain::job::{Audience, DEFAULT_SENDER, OnDoubt};
-use kabar_store::DEFAULT_TENANT;
 use serde_json::{Value, json};
 
 use super::{load, preview};
@@ -99,7 +98,7 @@ pub(super) async fn run(arguments: StartArgs, ledger: &Ledger, json: bool) -> an
         check_columns(file, job.content()).map_err(anyhow::Error::msg)?;
     }
     if let Some(group) = &arguments.group {
-        ledger.store.group(DEFAULT_TENANT, group).await?;
+        ledger.store.group(ledger.tenant, group).await?;
     }
     if arguments.dry_run {
         let preview = preview::of(ledger, &job, file.as_ref().map(|(file, _)| &**file)).await?;
@@ -117,7 +116,7 @@ pub(super) async fn run(arguments: StartArgs, ledger: &Ledger, json: bool) -> an
         output::show(json, &value, || job.id().to_string())?;
     }
     if arguments.wait {
-        progress::wait(&ledger.store, &job, job_id, json).await?;
+        progress::wait(ledger, &job, job_id, json).await?;
     }
     Ok(())
 }

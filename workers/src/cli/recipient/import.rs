@@ -4,7 +4,6 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::bail;
 use clap::Args;
-use kabar_store::DEFAULT_TENANT;
 use serde_json::{Value, json};
 
 use crate::{
@@ -64,7 +63,7 @@ pub(super) async fn run(arguments: ImportArgs, ledger: &Ledger, json: bool) -> a
     survey.judge(&file, arguments.strict)?;
     let options = ImportOptions { group, replace: arguments.replace, consent };
     let mut meter = Meter::new("importing");
-    let imported = import(&ledger.store, DEFAULT_TENANT, &file, &options, |done| {
+    let imported = import(&ledger.store, ledger.tenant, &file, &options, |done| {
         meter.set(done, survey.recipients, "");
     })
     .await?;

@@ -3,9 +3,12 @@
 use std::str::FromStr;
 
 use clap::Args;
-use kabar_store::{Budget, DEFAULT_TENANT, Store};
+use kabar_store::Budget;
 
-use crate::{cli::output::show, views};
+use crate::{
+    cli::{ledger::Ledger, output::show},
+    views,
+};
 
 /// How many different people the sender's business portfolio may write to in 24 hours
 ///
@@ -47,15 +50,15 @@ impl FromStr for Limit {
     }
 }
 
-pub(super) async fn run(store: &Store, arguments: BudgetArgs, json: bool) -> anyhow::Result<()> {
-    let mut sender = store.sender(DEFAULT_TENANT, &arguments.name).await?;
+pub(super) async fn run(ledger: &Ledger, arguments: BudgetArgs, json: bool) -> anyhow::Result<()> {
+    let mut sender = ledger.store.sender(ledger.tenant, &arguments.name).await?;
     if let Some(portfolio) = &arguments.portfolio_id {
-        sender = store.set_portfolio(DEFAULT_TENANT, &arguments.name, portfolio).await?;
+        sender = ledger.store.set_portfolio(ledger.tenant, &arguments.name, portfolio).await?;
     }
     if let Some(Limit(people)) = arguments.people_per_day {
-        store.set_budget(&sender, people).await?;
+        ledger.store.set_budget(&sender, people).await?;
     }
-    let budget = store.budget(&sender).await?;
+    let budget = ledger.store.budget(&sender).await?;
     show(json, &budget.map(views::Budget::from), || format!("portfolio {}: {}", sender.portfolio, told(budget)))
 }
 
