@@ -4,7 +4,11 @@
 //! reminders, which share one lane per priority). The index on waiting messages begins with sender and lane, so the lanes
 //! of a sender and when each falls due are read by a few look-ups, however many messages wait.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 use kabar_domain::job::Priority;
 
@@ -23,7 +27,7 @@ pub const LANE_JOB_MASK: i64 = (1 << PRIORITY_SHIFT) - 1;
 const MOST_LANES: i64 = 256;
 
 /// How long a process goes by the fronts that it saw, in milliseconds: so much later may it notice what came before them.
-const FRONTS_MOST_MS: i64 = 250;
+const FRONTS_MOST_MS: i64 = 500;
 
 /// The lane of messages of `priority`; of the broadcast with job `broadcast`, or of single sends and reminders.
 pub(crate) const fn lane(priority: Priority, broadcast: Option<i64>) -> i64 {
@@ -112,8 +116,15 @@ impl Store {
         let rows: Vec<SenderRow> = self.db.all(SENDERS, args![now, covered.start, covered.end]).await?;
         let mut due = Vec::with_capacity(rows.len());
         for row in rows {
-            let lanes: Vec<(i64, i64)> = self.db.all(LANES, args![row.id, MOST_LANES, now]).await?;
-            let Some(next_due) = lanes.iter().map(|(_, due)| *due).min() else { continue };
+            let unpaced = row.rate_per_second.is_none();
+            let next_due = if unpaced && self.seen_due.lately(row.id, now) {
+                now
+            } else {
+                let lanes: Vec<(i64, i64)> = self.db.all(LANES, args![row.id, MOST_LANES, now]).await?;
+                let Some(next_due) = lanes.iter().map(|(_, due)| *due).min() else { continue };
+                self.seen_due.note(row.id, now, next_due);
+                next_due
+            };
             let rate = row.rate_per_second.map(|rate| rate.unsigned_abs());
             due.push(DueSender {
                 sender_id: row.id,
@@ -150,6 +161,29 @@ impl Store {
         let noted = tx.execute(TICKET, args![sender_id, until, known]).await? == 1;
         tx.commit().await?;
         Ok(noted)
+    }
+}
+
+/// Senders that were seen with a due message, and when last. Without a pace a sender is looked at many times a second, and
+/// each look at its lanes walks over all that was claimed lately; a surplus ticket meanwhile does no harm.
+#[derive(Debug, Default)]
+pub(crate) struct SeenDue(Mutex<HashMap<i64, i64>>);
+
+impl SeenDue {
+    /// Whether it was a moment before `now`.
+    fn lately(&self, sender_id: i64, now: i64) -> bool {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&sender_id).is_some_and(|at| (at + 1..at + FRONTS_MOST_MS).contains(&now))
+    }
+
+    /// Notes what a look at `now` saw.
+    fn note(&self, sender_id: i64, now: i64, next_due: i64) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if next_due <= now {
+            seen.insert(sender_id, now);
+        } else {
+            seen.remove(&sender_id);
+        }
     }
 }
 

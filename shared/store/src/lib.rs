@@ -174,6 +174,8 @@ pub struct Store {
     rules: Arc<PeopleRules>,
     /// How often one person is written to.
     pairs: Arc<pairs::Pairs>,
+    /// Who need not be looked at again at once.
+    seen_due: Arc<lanes::SeenDue>,
 }
 
 impl Store {
@@ -204,6 +206,7 @@ impl Store {
             actor: None,
             rules: Arc::default(),
             pairs: Arc::default(),
+            seen_due: Arc::default(),
         };
         store.set_clock().await?;
         Ok(store)

@@ -30,7 +30,7 @@ const MOST_IN_FLIGHT: usize = 8_192;
 
 /// The same for each sender without a pace, whom nothing else holds back: enough for a few thousand messages a second at
 /// the latency of the internet, and no more connections than are worth opening.
-const MOST_IN_FLIGHT_UNPACED: usize = 1_024;
+const MOST_IN_FLIGHT_UNPACED: usize = 512;
 
 /// The most tickets that are taken at once.
 const MOST_TICKETS: usize = 64;
