@@ -86,6 +86,6 @@ fn literals_are_found_and_constants_let_through() {
     assert_eq!(literal_names("fn f() {\n    metrics::counter!(\"kabar_x_total\").increment(1);\n}"), [2]);
     assert_eq!(literal_names("histogram![\n  r\"x\"]"), [1]);
     assert_eq!(literal_names("gauge!( format!(\"{x}\") )"), [1]);
-    assert_eq!(literal_names("Span::new(\"x\", place)\n.attribute(\"y\", 1)\n.event(happening::X, now)"), [1, 2]);
+    assert_eq!(literal_names("Span::new(\"x\", place)\n  .attribute(\"y\", 1)\n  .event(happening::X, now)"), [1, 2]);
     assert!(literal_names("counter!(names::ATTEMPTS, field::PROVIDER => \"x\"); my_counter!(\"x\")").is_empty());
 }
