@@ -169,10 +169,11 @@ async fn kabar(run: &Run, queue: QueueKind, provider: &Provider, ledger: &TestLe
     for _ in 0..run.processes {
         processes.push(home.fleet().await);
     }
-    let meter = Meter::start(provider, ledger).await;
+    let mut meter = Meter::start(provider, ledger).await;
     for sender in 0..run.senders {
         store.resume_sender(DEFAULT_TENANT, &name(sender)).await.expect("the sender can be resumed");
     }
+    meter.begin_with_the_first_request().await;
     let wanted = (run.messages * run.senders) as u64;
     if run.kill {
         until(LOOK_EVERY, async || provider.accepted().await >= wanted / 2).await;
@@ -206,8 +207,9 @@ async fn rival(run: &Run, provider: &Provider, ledger: &TestLedger) -> Cost {
     assert!(run.rate.limit().is_none() && run.senders == 1, "apalis knows no rate and no senders");
     let program = apalis::build().await;
     apalis::enqueue(&program, ledger, run.messages).await;
-    let meter = Meter::start(provider, ledger).await;
+    let mut meter = Meter::start(provider, ledger).await;
     let workers: Vec<_> = (0..run.processes).map(|_| apalis::work(&program, ledger, provider)).collect();
+    meter.begin_with_the_first_request().await;
     until(LOOK_EVERY, async || provider.accepted().await >= run.messages as u64).await;
     until(LOOK_EVERY, async || apalis::done(ledger).await == run.messages as i64).await;
     let cost = meter.read().await;
