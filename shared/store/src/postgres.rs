@@ -32,7 +32,11 @@ const ASK_AFTER: Duration = Duration::from_secs(1);
 const ABANDONED_AFTER: Duration = Duration::from_secs(5);
 
 /// How many connections the ledger writer has to itself: it does one transaction at a time.
-const WRITING_CONNECTIONS: u32 = 1;
+const WRITER_CONNECTIONS: u32 = 1;
+
+/// The writer takes rows by their keys, a few of many. A plan that it made while a table was small would otherwise walk
+/// through all of it until the server has counted it anew, a minute of sending later.
+const BY_KEYS: [&str; 3] = ["enable_seqscan = off", "enable_hashjoin = off", "enable_mergejoin = off"];
 
 /// How long a connection may take to say that it lives.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -47,12 +51,18 @@ const SUSPECT_FOR: Duration = Duration::from_secs(30);
 /// The connections to a server, and by which rules they are used.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
-    pool: PgPool,
-    /// The one connection of the ledger writer. What a session prepares, plans and looks up in the catalogue stays in it, and
-    /// the writer's statements are most of what runs: in a pool's turns each of its sessions would do all of that again.
-    writing: PgPool,
-    begin: Arc<str>,
+    others: Connections,
+    /// The ledger writer's. What a session plans and looks up in the catalogue stays in it, and the writer's statements are
+    /// most of what runs: in a pool's turns each of its sessions would do all of that again.
+    writer: Connections,
     rules: Rules,
+}
+
+/// Connections for one kind of work, and what begins a transaction on them.
+#[derive(Clone, Debug)]
+struct Connections {
+    pool: PgPool,
+    begin: Arc<str>,
 }
 
 /// What holds for each statement.
@@ -83,10 +93,9 @@ impl Server {
             // no floating-point numbers.
             .extra_float_digits(None)
             .disable_statement_logging();
-        let settings = settings(options.statement_timeout);
         let silences = Arc::new(Silences { start: Instant::now(), latest_ms: AtomicU64::new(0) });
         let suspects = silences.clone();
-        let mut pool = PgPoolOptions::new()
+        let pool = PgPoolOptions::new()
             .acquire_timeout(options.connect_timeout)
             .test_before_acquire(false)
             .before_acquire(|connection, kept| {
@@ -96,22 +105,17 @@ impl Server {
                 let suspect = suspects.lately();
                 Box::pin(async move { Ok(!suspect || lives(connection).await) })
             });
-        let begin = if options.pooler {
-            settings.iter().fold("begin".to_owned(), |begin, setting| format!("{begin}; set local {setting}"))
-        } else {
-            let settings: Arc<str> = settings.map(|setting| format!("set {setting}")).join("; ").into();
-            pool = pool.after_connect(move |connection, _| {
-                let settings = settings.clone();
-                Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop) })
-            });
-            "begin".to_owned()
-        };
+        let usual = settings(options.statement_timeout);
+        // One that holds the lock of migrations and one that migrates, at least.
+        let most = options.max_connections.saturating_sub(WRITER_CONNECTIONS).max(2);
+        let (others, begin) = keeping(&usual, pool.clone().max_connections(most), options.pooler);
+        let others = Connections { pool: others.connect_with(connect.clone()).await?, begin };
+        let by_keys: Vec<String> = usual.into_iter().chain(BY_KEYS.map(str::to_owned)).collect();
+        let (writer, begin) = keeping(&by_keys, pool.max_connections(WRITER_CONNECTIONS), options.pooler);
+        let writer = Connections { pool: writer.connect_lazy_with(connect), begin };
         let rules =
             Rules { keeps_sessions: !options.pooler, silence: options.statement_timeout + SILENCE_BEYOND, silences };
-        // One that holds the lock of migrations and one that migrates, at least.
-        let others = pool.clone().max_connections(options.max_connections.saturating_sub(WRITING_CONNECTIONS).max(2));
-        let writing = pool.max_connections(WRITING_CONNECTIONS).connect_lazy_with(connect.clone());
-        Ok(Self { pool: others.connect_with(connect).await?, writing, begin: begin.into(), rules })
+        Ok(Self { others, writer, rules })
     }
 
     pub(crate) const fn rules(&self) -> &Rules {
@@ -120,7 +124,7 @@ impl Server {
 
     /// A connection without a transaction; behind a pooler it keeps nothing from one statement to the next.
     pub(crate) async fn connection(&self) -> Result<PoolConnection<Postgres>, Error> {
-        self.pool.acquire().await
+        self.others.pool.acquire().await
     }
 
     /// Where one statement outside any transaction may run. Behind a pooler that is a transaction of its own: only within
@@ -135,25 +139,42 @@ impl Server {
 
     /// Begins a transaction.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        self.begin_on(&self.pool).await
+        self.begin_on(&self.others).await
     }
 
     /// Begins a transaction of the ledger writer.
     pub(crate) async fn begin_writing(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        self.begin_on(&self.writing).await
+        self.begin_on(&self.writer).await
     }
 
-    async fn begin_on(&self, pool: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
-        let beginning = pool.begin_with(AssertSqlSafe(self.begin.clone()));
+    async fn begin_on(&self, connections: &Connections) -> Result<Transaction<'static, Postgres>, Error> {
+        let beginning = connections.pool.begin_with(AssertSqlSafe(connections.begin.clone()));
         // Waiting for a connection has a limit of its own.
-        self.rules.answer_within(self.rules.silence + pool.options().get_acquire_timeout(), beginning).await
+        let limit = self.rules.silence + connections.pool.options().get_acquire_timeout();
+        self.rules.answer_within(limit, beginning).await
     }
 
     /// Closes every connection once what runs has ended.
     pub(crate) async fn close(&self) {
-        self.writing.close().await;
-        self.pool.close().await;
+        self.writer.pool.close().await;
+        self.others.pool.close().await;
     }
+}
+
+/// Connections on which `settings` hold, with what begins a transaction: set once in each session, or behind a pooler in each
+/// transaction.
+fn keeping(settings: &[String], pool: PgPoolOptions, pooler: bool) -> (PgPoolOptions, Arc<str>) {
+    if pooler {
+        let begin = settings.iter().fold("begin".to_owned(), |begin, setting| format!("{begin}; set local {setting}"));
+        return (pool, begin.into());
+    }
+    let settings: Vec<String> = settings.iter().map(|setting| format!("set {setting}")).collect();
+    let settings: Arc<str> = settings.join("; ").into();
+    let pool = pool.after_connect(move |connection, _| {
+        let settings = settings.clone();
+        Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop) })
+    });
+    (pool, "begin".into())
 }
 
 /// Where one statement runs.
