@@ -36,7 +36,7 @@ const MOST_IN_FLIGHT_UNPACED: usize = 512;
 const MOST_TICKETS: usize = 64;
 
 /// While batches are under way, room for more is gathered this long: one look at the line then takes several tickets.
-const GATHER_ROOM_FOR: Duration = Duration::from_millis(5);
+const GATHER_ROOM_FOR: Duration = Duration::from_millis(10);
 
 /// How long one look at the line waits for a ticket.
 const WAIT: Duration = Duration::from_secs(1);
