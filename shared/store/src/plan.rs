@@ -37,16 +37,19 @@ const CHUNK: i64 = 1_000;
 
 statements! {
     WAITING = "select id from jobs where state = 'accepted' limit 1";
+    /// The chunk first, and then each recipient by its key: as one join, Postgres would walk through everybody for each chunk as
+    /// long as it has not counted the tables.
     FROM_AUDIENCE = "select a.position as cursor, a.recipient_id, a.fields, r.name, r.phone, r.timezone, r.consent_at,
   (select count(*) from blocks b where b.recipient_id = a.recipient_id and b.channel = $4) as blocked,
   (select min(covers) from wishes w where w.recipient_id = a.recipient_id and w.channel = $4 and w.wanted = 0) as opted_out
-from audience a join recipients r on r.id = a.recipient_id
-where a.job_id = $1 and a.position >= $2 order by a.position limit $3";
+from (select position, recipient_id, fields from audience where job_id = $1 and position >= $2 order by position limit $3) a
+join recipients r on r.id = a.recipient_id order by a.position";
     FROM_GROUP = "select g.recipient_id as cursor, g.recipient_id, r.fields, r.name, r.phone, r.timezone, r.consent_at,
   (select count(*) from blocks b where b.recipient_id = g.recipient_id and b.channel = $4) as blocked,
   (select min(covers) from wishes w where w.recipient_id = g.recipient_id and w.channel = $4 and w.wanted = 0) as opted_out
-from group_members g join recipients r on r.id = g.recipient_id
-where g.group_id = $1 and g.recipient_id >= $2 and g.added_at <= $5 order by g.recipient_id limit $3";
+from (select recipient_id from group_members where group_id = $1 and recipient_id >= $2 and added_at <= $5
+  order by recipient_id limit $3) g
+join recipients r on r.id = g.recipient_id order by g.recipient_id";
     GROUP = "select id from groups where tenant_id = $1 and name = $2";
     ONE = "select cast(0 as bigint) as cursor, r.id as recipient_id, cast(null as text) as fields, r.name,
   r.phone, r.timezone, r.consent_at,
