@@ -30,7 +30,7 @@ const IDLE_EVERY: Duration = Duration::from_millis(500);
 const UNLIMITED_HORIZON: Duration = Duration::from_millis(150);
 const UNLIMITED_RATE_MILLI: u64 = 20_000_000;
 
-/// While so many tickets lie in the line, couriers have all that they can carry, and senders without a rate get no more.
+/// While so many tickets lie in the line, couriers have all that they can carry, and senders without a rate get hardly more.
 const UNLIMITED_LIE_READY: u64 = 64;
 
 /// By how much the clocks of two dispatchers may differ, in milliseconds.
@@ -103,10 +103,14 @@ async fn plan(sender: &DueSender, context: &Shared, now: i64, room: u64, ready: 
     let half = i64::try_from(horizon_ms / 2).unwrap_or(i64::MAX / 2);
     // Whoever takes one of the tickets that are out claims the best messages, also such as have come since. Where none is
     // left to take, messages that came back (forfeited slots, throttles) still find room below the horizon.
-    let enough_lie_ready = sender.rate_milli.is_none() && ready >= UNLIMITED_LIE_READY;
-    if room == 0 || ahead_ms >= horizon_ms || (ahead_ms > horizon_ms / 2 && ready > 0) || enough_lie_ready {
+    if room == 0 || ahead_ms >= horizon_ms || (ahead_ms > horizon_ms / 2 && ready > 0) {
         let refill_at = (from - half).max(now + 1);
         return Ok(Plan { tickets: 0, until: sender.ticketed_until, refill_at });
+    }
+    // They may all be others' who wait for their slots: one is added now and then, so that nobody waits for those.
+    if sender.rate_milli.is_none() && ready >= UNLIMITED_LIE_READY {
+        let (tickets, until) = if ahead_ms == 0 { (1, now + half) } else { (0, sender.ticketed_until) };
+        return Ok(Plan { tickets, until, refill_at: now + half });
     }
     // A ticket claims a whole batch: one for a part of it would have couriers claim a backlog long before its time.
     let wanted = ((horizon_ms - ahead_ms) * rate_milli / 1_000_000 / batch).max(1) * batch;

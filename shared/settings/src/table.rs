@@ -27,7 +27,7 @@ pub(crate) struct Row {
 /// All settings, in the order of `defaults.toml`. Durations are bounded in milliseconds.
 pub(crate) const TABLE: &[Row] = &[
     row("ledger.url", Kind::DatabaseUrl).or("KABAR_DATABASE_URL"),
-    row("ledger.max_connections", integer(3, 500)),
+    row("ledger.max_connections", integer(4, 500)),
     row("ledger.pooler", Kind::Flag),
     row("ledger.statement_timeout", time(100, 10 * M)),
     row("ledger.connect_timeout", time(100, 5 * M)),

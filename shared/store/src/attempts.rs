@@ -18,7 +18,9 @@ where id in (select cast(value as bigint) from json_each($1)) and state || '' = 
 on conflict (message_id, number) do nothing";
 }
 
-/// Gives the attempts under way of these messages their rows, where they have none.
+/// Gives the attempts under way of these messages their rows, where they have none. The caller has locked the messages:
+/// otherwise one that is just being started could leave `sending` without its row, and whoever writes answers, which locks
+/// messages before attempts, could wait for the caller while the caller waits for it.
 pub(crate) async fn write_open(tx: &mut Tx, message_ids: &[i64]) -> StoreResult<()> {
     if !message_ids.is_empty() {
         tx.execute(WRITE_OPEN, args![json_list(message_ids)]).await?;

@@ -15,6 +15,7 @@ use crate::{
     error::{StoreError, StoreResult},
     jobs::json_list,
     lanes::{Fronts, is_of_broadcast, read_fronts},
+    outcomes::lock_messages,
     senders::{channel_of, rate_of},
 };
 
@@ -279,6 +280,7 @@ impl Store {
     ) -> StoreResult<u64> {
         let now = self.now_ms();
         let ids: Vec<i64> = asked.iter().map(|(id, _)| *id).collect();
+        lock_messages(tx, ids.iter().copied()).await?;
         attempts::write_open(tx, &ids).await?;
         let unstarted: Vec<(i64, i64)> = tx.all(UNSTART, args![to_json(asked)?, lease.0, now]).await?;
         if !unstarted.is_empty() {

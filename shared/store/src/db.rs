@@ -236,7 +236,7 @@ impl Db {
         .map_err(StoreError::Begin)
     }
 
-    /// Begins a transaction of the ledger writer, which has a connection of its own where others have several to share.
+    /// Begins a transaction of the ledger writer, which has connections of its own where others share theirs.
     pub(crate) async fn begin_writing(&self) -> StoreResult<Tx> {
         match self {
             Self::Sqlite { .. } => self.begin().await,

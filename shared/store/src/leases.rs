@@ -6,6 +6,7 @@ use crate::{
     Store, Topic, attempts,
     db::{args, statements},
     error::StoreResult,
+    outcomes::lock_messages,
 };
 
 /// A claimed message starts within seconds. One that has not after this many milliseconds is nobody's, though its lease
@@ -164,6 +165,8 @@ impl Store {
         let ids: Vec<i64> = orphans.into_iter().map(|(id,)| id).collect();
         let until = now + i64::try_from(grace.as_millis()).unwrap_or(i64::MAX / 4);
         let mut tx = self.db.begin().await?;
+        // Whoever is just starting one of them is waited for, so that its attempt is seen below.
+        lock_messages(&mut tx, ids.iter().copied()).await?;
         attempts::write_open(&mut tx, &ids).await?;
         let ids = crate::jobs::json_list(&ids);
         let given_back = tx.execute(GIVE_BACK, args![ids.as_str(), now, now - CLAIM_MOST_MS]).await?;

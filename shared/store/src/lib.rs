@@ -116,7 +116,7 @@ pub struct StoreOptions {
     pub place: Place,
     /// Seals credentials and contents; none stores them as they are.
     pub master_key: Option<[u8; 32]>,
-    /// The most connections that this process holds (Postgres, at least 3) or reads with (SQLite).
+    /// The most connections that this process holds (Postgres, at least 4) or reads with (SQLite).
     pub max_connections: u32,
     /// Whether a pooler in transaction mode stands before Postgres: nothing is left in a session then, at the price of a
     /// few round trips.

@@ -31,8 +31,9 @@ const ASK_AFTER: Duration = Duration::from_secs(1);
 /// messages of a process that died are to be rescued within 30 seconds of its lease.
 const ABANDONED_AFTER: Duration = Duration::from_secs(5);
 
-/// How many connections the ledger writer has to itself: it does one transaction at a time.
-const WRITER_CONNECTIONS: u32 = 1;
+/// How many connections the ledger writer has to itself. It does one transaction at a time; the second is there while the
+/// first comes back to its pool, which asks the server whether it lives, without a limit of time.
+const WRITER_CONNECTIONS: u32 = 2;
 
 /// The writer takes rows by their keys, a few of many. A plan that it made while a table was small would otherwise walk
 /// through all of it until the server has counted it anew, a minute of sending later.

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kabar_domain::outcome::Decision;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
@@ -280,7 +281,8 @@ impl Store {
         let undone = group.undone.values().flatten().map(|(id, _)| *id);
         let given_back = group.given_back.values().flatten().copied();
         let mut touched: Vec<i64> = started.chain(undone).chain(given_back).collect();
-        if !touched.is_empty() && self.db.locks_rows() {
+        let decided = group.settlements.iter().any(|one| one.outcome.decision != Decision::Accepted);
+        if (decided || !touched.is_empty()) && self.db.locks_rows() {
             // All of them in one order, so that no two transactions wait for each other.
             touched.extend(group.settlements.iter().map(|settlement| settlement.message_id));
             lock_messages(&mut tx, touched.into_iter()).await?;

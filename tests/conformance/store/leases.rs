@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use kabar_domain::message::MessageState;
 use kabar_store::{Clock, Store, StoreOptions, SystemClock};
-use kabar_tests::{LedgerKind, TestLedger, Time, ledger::START_MS, on_both_ledgers};
+use kabar_tests::{LedgerKind, TestLedger, Time, eventually, ledger::START_MS, on_both_ledgers};
+use sqlx::{Connection, PgConnection};
 
 use super::fixtures::*;
 
@@ -89,6 +91,40 @@ async fn whose_clock_is_wrong_goes_by_the_servers() {
         assert_eq!((given_back, doubtful), (0, 0));
         wrong.end_lease(lease.id).await.unwrap();
     }
+}
+
+/// A process stands still between its start and the start's commit, for longer than its lease: the rescue waits for it, and
+/// the attempt that it finds is written down.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run tests/run"]
+async fn a_start_that_is_being_committed_is_not_overlooked() {
+    let ledger = TestLedger::open(LedgerKind::Postgres, Time::Manual).await;
+    let (store, url) = (ledger.store(), ledger.url());
+    let sender = sender(store, rate(20)).await;
+    planned(store, broadcast("b", 0..1)).await;
+    let claimed = Courier::of(store).await.claim(&sender).await;
+    let (mut starting, mut looking) =
+        (PgConnection::connect(&url).await.unwrap(), PgConnection::connect(&url).await.unwrap());
+    let mut start = starting.begin().await.unwrap();
+    let started = sqlx::query("update messages set state = 'sending', attempts = attempts + 1");
+    started.execute(&mut *start).await.unwrap();
+    ledger.clock().advance_ms(LEASE_MS);
+    let rescue = tokio::spawn({
+        let store = store.clone();
+        async move { store.rescue(policy().doubt_grace).await.unwrap() }
+    });
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    eventually(Duration::from_secs(10), async || {
+        let count: i64 = sqlx::query_scalar(waiting).fetch_one(&mut looking).await.unwrap();
+        (count > 0).then_some(())
+    })
+    .await;
+    start.commit().await.unwrap();
+    assert_eq!(rescue.await.unwrap(), (0, 1));
+    let story = story(store, claimed[0].id).await;
+    assert_eq!((story.state, story.attempts.len()), (MessageState::InDoubt, 1));
+    assert_eq!(story.attempts[0].number, 1);
 }
 
 /// The machine's clock, off by a constant.
