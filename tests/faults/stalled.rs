@@ -56,9 +56,15 @@ async fn a_process_that_sleeps_within_a_transaction_holds_nobody_up() {
     const GUESTS: usize = 60;
     let stage = Stage::open(QueueKind::Database, 50, &[("KABAR_FLEET_LEASE", "4s")]).await;
     let others = stage.process_with("planner,dispatcher,recorder,janitor").await;
-    let courier = stage.process_with("courier").await;
+    let job = stage.broadcast("dep-1", 0..GUESTS).await;
+    eventually(WITHIN, async || {
+        let waiting = stage.counts(job).await?.get(MessageState::Queued);
+        (waiting == GUESTS as u64).then_some(()).ok_or_else(|| format!("{waiting} planned"))
+    })
+    .await;
     let mut person = PgConnection::connect(&stage.url()).await.unwrap();
-    person.execute("begin; lock table attempts in share mode").await.unwrap();
+    person.execute("begin; lock table blocks in access exclusive mode").await.unwrap();
+    let courier = stage.process_with("courier").await;
     let mut onlooker = PgConnection::connect(&stage.url()).await.unwrap();
     let mut sessions_that = async |how: &str| {
         let counting = "select count(*) from pg_stat_activity where application_name = 'kabar'
@@ -68,8 +74,7 @@ async fn a_process_that_sleeps_within_a_transaction_holds_nobody_up() {
         (count > 0).then_some(()).ok_or_else(|| format!("no session with {how}"))
     };
 
-    // It has locked the messages that it starts, and waits for the table of their attempts.
-    let job = stage.broadcast("dep-1", 0..GUESTS).await;
+    // It has locked the messages that it starts, and waits for a table that the start looks into.
     eventually(WITHIN, async || sessions_that("wait_event_type = 'Lock'").await).await;
     courier.signal("STOP").await;
     person.execute("rollback").await.unwrap();
