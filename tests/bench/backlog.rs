@@ -104,9 +104,8 @@ async fn measure(backlog: usize, sent: usize) -> OfEach {
     for _ in 0..PROCESSES {
         processes.push(home.fleet().await);
     }
-    let mut meter = Meter::start(&provider, &ledger).await;
+    let meter = Meter::start(&provider, &ledger).await;
     store.resume_sender(DEFAULT_TENANT, SENDER).await.expect("the sender can be resumed");
-    meter.begin_with_the_first_request().await;
     let mut accepted = 0;
     until(LOOK_EVERY, async || {
         accepted = provider.accepted().await;

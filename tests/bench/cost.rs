@@ -12,9 +12,6 @@ use crate::support::{self, Provider};
 const READ: &str = "select cast(pg_current_wal_insert_lsn() - '0/0' as bigint), cast(coalesce((select sum(calls)
 from pg_stat_statements where dbid = (select oid from pg_database where datname = current_database())), 0) as bigint)";
 
-/// How often the first request is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-
 /// What was spent while a run lasted.
 pub struct Cost {
     pub elapsed: Duration,
@@ -40,13 +37,6 @@ impl<'a> Meter<'a> {
     pub async fn start(provider: &'a Provider, ledger: &'a TestLedger) -> Self {
         let server = read(ledger).await;
         Self { provider, ledger, began: Instant::now(), cpu_seconds: busy(provider), server }
-    }
-
-    /// Lets the time begin now that something is sent: how soon a process starts, or notices that it may send, is not how
-    /// fast it sends. What it costs counts from before.
-    pub async fn begin_with_the_first_request(&mut self) {
-        support::until(LOOK_EVERY, async || self.provider.accepted().await > 0).await;
-        self.began = Instant::now();
     }
 
     pub async fn read(self) -> Cost {
